@@ -1,0 +1,210 @@
+// Makes a HeapGraph of found objects: renumbers them by address, turns words into nodes, writes previews, and puts the
+// roots in order. The found objects' columns are consumed edge by edge; both exist side by side for a moment.
+
+import { type BitSet, countBits32, hasBit, makeBitSet, setBit } from '../base/bit-set.ts';
+import { growableUint8, growableUint32 } from '../base/columns.ts';
+import type { FoundObjects } from '../cpython/find-objects.ts';
+import type { ObjectReader, TypeInfo } from '../cpython/object-reader.ts';
+import {
+  type CaptureFacts,
+  type HeapGraph,
+  NodeFlag,
+  NONE,
+  RootKind,
+  type TypeRow,
+} from '../graph/heap-graph.ts';
+
+/** One reference that is held from outside the heap. */
+export interface FoundRoot {
+  word: number;
+  kind: RootKind;
+  label: string;
+}
+
+export type WritePreview = (
+  reader: ObjectReader,
+  word: number,
+  type: TypeInfo,
+  out: ReturnType<typeof growableUint8>,
+) => void;
+
+export interface BuildGraphOptions {
+  found: FoundObjects;
+  reader: ObjectReader;
+  writePreview: WritePreview;
+  /** In the order in which a path should prefer them; each counts as one reference. */
+  roots: readonly FoundRoot[];
+  capture: CaptureFacts;
+}
+
+/** Number of bits set before each 32-bit word of `bits`. */
+function buildRanks(bits: BitSet): Uint32Array {
+  const rank = new Uint32Array(bits.length + 1);
+  for (let i = 0; i < bits.length; i++) rank[i + 1] = rank[i] + countBits32(bits[i]);
+  return rank;
+}
+
+export function buildGraph(options: BuildGraphOptions): HeapGraph {
+  const { found } = options;
+  const bits = found.objectBits;
+  const rank = buildRanks(bits);
+  const nodeOf = (word: number): number =>
+    rank[word >>> 5] + countBits32(bits[word >>> 5] & ((1 << (word & 31)) - 1));
+
+  const nodeCount = found.word.length;
+  const rowByNode = new Uint32Array(nodeCount);
+  for (let row = 0; row < nodeCount; row++) rowByNode[nodeOf(found.word.array[row])] = row;
+
+  const edges = buildEdges(found, rowByNode, nodeOf);
+  const nodes = buildNodes(options, rowByNode);
+  const types: TypeRow[] = found.types.map((type) => ({
+    name: type.name,
+    node: hasBit(bits, type.word) ? nodeOf(type.word) : NONE,
+  }));
+  const weakSource = found.weakSourceWord.finish().map(nodeOf);
+  const weakTarget = found.weakTargetWord.finish().map(nodeOf);
+  const roots = buildRoots(options, nodes, edges.edgeTarget, nodeOf);
+  return {
+    nodeCount,
+    edgeCount: edges.edgeTarget.length,
+    ...nodes,
+    ...edges,
+    weakSource,
+    weakTarget,
+    ...roots,
+    types,
+    strings: found.strings,
+    capture: options.capture,
+  };
+}
+
+function buildEdges(
+  found: FoundObjects,
+  rowByNode: Uint32Array,
+  nodeOf: (word: number) => number,
+): Pick<HeapGraph, 'firstEdge' | 'edgeTarget' | 'edgeKind' | 'edgeLabel'> {
+  const nodeCount = rowByNode.length;
+  const edgeCount = found.edgeTargetWord.length;
+  const firstEdge = new Uint32Array(nodeCount + 1);
+  const edgeTarget = new Uint32Array(edgeCount);
+  const edgeKind = new Uint8Array(edgeCount);
+  const edgeLabel = new Uint32Array(edgeCount);
+  const firstOfRow = found.firstEdge.array;
+  const targetWord = found.edgeTargetWord.array;
+  const kind = found.edgeKind.array;
+  const label = found.edgeLabel.array;
+  let next = 0;
+  for (let node = 0; node < nodeCount; node++) {
+    const row = rowByNode[node];
+    firstEdge[node] = next;
+    for (let edge = firstOfRow[row]; edge < firstOfRow[row + 1]; edge++, next++) {
+      edgeTarget[next] = nodeOf(targetWord[edge]);
+      edgeKind[next] = kind[edge];
+      edgeLabel[next] = label[edge];
+    }
+  }
+  firstEdge[nodeCount] = next;
+  return { firstEdge, edgeTarget, edgeKind, edgeLabel };
+}
+
+type NodeColumns = Pick<
+  HeapGraph,
+  | 'address'
+  | 'typeId'
+  | 'shallowSize'
+  | 'allocatedSize'
+  | 'referenceCount'
+  | 'nodeFlags'
+  | 'previewBytes'
+  | 'previewStart'
+>;
+
+function buildNodes(options: BuildGraphOptions, rowByNode: Uint32Array): NodeColumns {
+  const { found, reader, writePreview } = options;
+  const nodeCount = rowByNode.length;
+  const address = new Float64Array(nodeCount);
+  const typeId = new Uint32Array(nodeCount);
+  const shallowSize = new Float64Array(nodeCount);
+  const allocatedSize = new Float64Array(nodeCount);
+  const referenceCount = new Uint32Array(nodeCount);
+  const nodeFlags = new Uint8Array(nodeCount);
+  const previewStart = new Uint32Array(nodeCount + 1);
+  const previews = growableUint8(nodeCount * 8 + 1024);
+  const addressOfWord = ascendingAddresses(found);
+  for (let node = 0; node < nodeCount; node++) {
+    const row = rowByNode[node];
+    const word = found.word.array[row];
+    address[node] = addressOfWord(word);
+    typeId[node] = found.typeId.array[row];
+    shallowSize[node] = found.shallowSize.array[row];
+    allocatedSize[node] = found.allocatedSize.array[row];
+    referenceCount[node] = found.referenceCount.array[row];
+    nodeFlags[node] = found.flags.array[row];
+    writePreview(reader, word, found.types[typeId[node]], previews);
+    previewStart[node + 1] = previews.length;
+  }
+  return {
+    address,
+    typeId,
+    shallowSize,
+    allocatedSize,
+    referenceCount,
+    nodeFlags,
+    previewStart,
+    previewBytes: previews.finish(),
+  };
+}
+
+/** `addressOfWord` for words that come in ascending order: no search per object. */
+function ascendingAddresses(found: FoundObjects): (word: number) => number {
+  const image = found.image;
+  let runEnd = 0;
+  let difference = 0;
+  return (word) => {
+    if (word >= runEnd) {
+      runEnd = image.runEnd(word);
+      difference = image.addressOfWord(word) - word * 8;
+    }
+    return word * 8 + difference;
+  };
+}
+
+/** The given roots, then immortal objects, then what has more references than were found. */
+function buildRoots(
+  options: BuildGraphOptions,
+  nodes: NodeColumns,
+  edgeTarget: Uint32Array,
+  nodeOf: (word: number) => number,
+): Pick<HeapGraph, 'rootNode' | 'rootKind' | 'rootLabel'> {
+  const { found, reader } = options;
+  const nodeCount = nodes.address.length;
+  const rootNode = growableUint32();
+  const rootKind = growableUint8();
+  const rootLabel = growableUint32();
+  const push = (node: number, kind: RootKind, label: number) => {
+    rootNode.push(node);
+    rootKind.push(kind);
+    rootLabel.push(label);
+  };
+
+  const explained = new Uint32Array(nodeCount);
+  for (let edge = 0; edge < edgeTarget.length; edge++) explained[edgeTarget[edge]]++;
+  const isRoot = makeBitSet(nodeCount);
+  for (const root of options.roots) {
+    if (!hasBit(found.objectBits, root.word)) continue;
+    const node = nodeOf(root.word);
+    explained[node]++;
+    setBit(isRoot, node);
+    push(node, root.kind, root.label === '' ? NONE : reader.intern(root.label));
+  }
+  for (let node = 0; node < nodeCount; node++) {
+    if (hasBit(isRoot, node)) continue;
+    if ((nodes.nodeFlags[node] & NodeFlag.immortal) !== 0) push(node, RootKind.interned, NONE);
+    else if (nodes.referenceCount[node] > explained[node]) push(node, RootKind.native, NONE);
+  }
+  return {
+    rootNode: rootNode.finish(),
+    rootKind: rootKind.finish(),
+    rootLabel: rootLabel.finish(),
+  };
+}
