@@ -66,11 +66,11 @@ def find_struct(names, file_suffix):
         for file, struct in candidates:
             offsets = {}
             flatten("", struct, 0, offsets)
-            layouts.setdefault((struct.sizeof, tuple(sorted(offsets.items()))), []).append(file)
+            layouts.setdefault((struct.sizeof, tuple(sorted(offsets.items()))), (file, offsets))
         if len(layouts) > 1:
-            return "%s: %s" % (name, sorted({(size, files[0]) for (size, _), files in layouts.items()}))
-        for size, offsets in layouts:
-            return dict(offsets), size
+            return "%s: %s" % (name, sorted((size, file) for (size, _), (file, _) in layouts.items()))
+        for (size, _), (_, offsets) in layouts.items():
+            return offsets, size
     return None
 
 
@@ -93,7 +93,7 @@ def main():
             else:
                 offsets, size = struct
                 answer["sizes"][names[0]] = size
-                for path, offset in sorted(offsets.items(), key=lambda item: (item[1], item[0])):
+                for path, offset in offsets.items():
                     answer["offsets"][names[0] + path] = offset
         pending = rest
     answer["missing"] = [names[0] for _, names in pending]

@@ -29,7 +29,7 @@ interface Dump {
 const modules = structGroups.flatMap((group) => group.module ?? []);
 
 function findPyenvBuild(minor: string): Build | undefined {
-  const versions = join(process.env['PYENV_ROOT'] ?? join(homedir(), '.pyenv'), 'versions');
+  const versions = join(process.env.PYENV_ROOT ?? join(homedir(), '.pyenv'), 'versions');
   if (!existsSync(versions)) return undefined;
   const found = readdirSync(versions).filter((name) => name.startsWith(`${minor}.`));
   for (const version of found.sort()) {
@@ -44,7 +44,7 @@ function findPyenvBuild(minor: string): Build | undefined {
 
 function findDebianBuild(minor: string): Build {
   const packages = ['-dbg', '-minimal', ''].map((suffix) => `python${minor}${suffix}`);
-  const libraries = ['-dbg', '-stdlib'].map((suffix) => `libpython${minor}${suffix}`);
+  const libraries = ['-dbg', '-minimal', '-stdlib'].map((suffix) => `libpython${minor}${suffix}`);
   const variant = `-debug-${minor}`;
   const problem = unpackSuite(
     { suite: 'sid', packages: [...packages, ...libraries] },
@@ -107,9 +107,9 @@ function dumpStructs(binaries: Record<string, string>, groups: readonly StructGr
  * tree in 3.10.
  */
 function addPymallocConstants(sizes: Record<string, number>): void {
-  const hasRadixTree = sizes['arena_map_bot'] !== undefined;
-  sizes['ARENA_SIZE'] = hasRadixTree ? 1 << 20 : 256 << 10;
-  sizes['POOL_SIZE'] = hasRadixTree ? 16 << 10 : 4 << 10;
+  const hasRadixTree = sizes.arena_map_bot !== undefined;
+  sizes.ARENA_SIZE = hasRadixTree ? 1 << 20 : 256 << 10;
+  sizes.POOL_SIZE = hasRadixTree ? 16 << 10 : 4 << 10;
 }
 
 function generate(minor: string): void {

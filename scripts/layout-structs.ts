@@ -16,10 +16,10 @@ export const structGroups: readonly StructGroup[] = [
   {
     names: `_PyRuntimeState PyInterpreterState PyThreadState _PyThreadStateImpl _gc_runtime_state gc_generation
       gc_generation_stats gc_stats _PyCFrame=CFrame _PyStackChunk _PyErr_StackItem _Py_DebugOffsets
-      Py_AsyncioModuleDebugOffsets _PyRemoteDebuggerSupport _ceval_state=_ceval_runtime_state _pending_calls _pending_call
+      _PyRemoteDebuggerSupport _ceval_state=_ceval_runtime_state _pending_calls _pending_call
       _gil_runtime_state _import_state types_state type_cache type_cache_entry static_builtin_state
       managed_static_type_state llist_node PyCodeObjectExtra=_PyCodeObjectExtra _PyTraceMalloc_Config
-      PyMemAllocatorEx _Py_unique_id atexit_state atexit_py_callback atexit_callback PyConfig _PyExecutorObject
+      PyMemAllocatorEx atexit_state atexit_py_callback atexit_callback PyConfig _PyExecutorObject
       _PyCoMonitoringData _PyCoLineInstrumentationData`,
   },
   // pymalloc, mimalloc, tracemalloc
@@ -71,7 +71,7 @@ export const structGroups: readonly StructGroup[] = [
   },
   {
     file: '_functoolsmodule.c',
-    names: 'partialobject lru_cache_object lru_list_elem keyobject placeholderobject',
+    names: 'partialobject lru_cache_object lru_list_elem keyobject',
   },
   {
     names: `PyContext=_pycontextobject PyContextVar=_pycontextvarobject PyContextToken=_pycontexttokenobject PyHamtObject
@@ -96,7 +96,7 @@ export const structGroups: readonly StructGroup[] = [
   {
     module: '_asyncio',
     names: `FutureObj TaskObj TaskStepMethWrapper TaskWakeupMethWrapper futureiterobject PyRunningLoopHolder
-      asyncio_state`,
+      asyncio_state Py_AsyncioModuleDebugOffsets`,
   },
   { module: '_queue', names: 'simplequeueobject RingBuf' },
   { module: '_csv', file: '_csv.c', names: 'DialectObj ReaderObj WriterObj' },
@@ -128,7 +128,7 @@ export const structGroups: readonly StructGroup[] = [
   { module: '_socket', names: 'PySocketSockObject' },
   {
     module: '_ssl',
-    names: 'PySSLContext PySSLSocket PySSLMemoryBIO PySSLSession PySSLCertificate PySSLError',
+    names: 'PySSLContext PySSLSocket PySSLMemoryBIO PySSLSession PySSLCertificate',
   },
   {
     module: '_sqlite3',

@@ -62,7 +62,8 @@ export function unpackSuite(
       const unpacked = run('dpkg-deb', ['-x', join(work, 'archives', archive), join(work, 'root')]);
       if (unpacked !== undefined) return unpacked;
     }
-    for (const name of ['lists', 'archives', 'parts']) rmSync(join(work, name), { recursive: true });
+    for (const name of ['lists', 'archives', 'parts'])
+      rmSync(join(work, name), { recursive: true });
     if (!existsSync(directory)) renameSync(work, directory);
     return undefined;
   } finally {
