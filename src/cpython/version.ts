@@ -36,6 +36,8 @@ export interface VersionFeatures {
   lineTable: 'lnotab' | 'since310' | 'since311';
   /** Immortal objects: none (3.8), low 32 bits of ob_refcnt negative (3.12 and, with other start values, 3.14). */
   immortal: 'none' | 'low32' | 'since314';
+  /** tp_flags of which any puts two more pointers before the collector's header: managed dict (3.11), managed weakrefs (3.12). */
+  managedFlags: number;
   /** Where pymalloc's arena table is: static variables (3.8), inside PyInterpreterState (3.12), behind its pointer (3.13). */
   obmalloc: 'static' | 'inline' | 'pointer';
   /** Bytes of an arena and of a pool: 256 KiB and 4 KiB (3.8), 1 MiB and 16 KiB (3.10). */
@@ -137,6 +139,7 @@ export function featuresOf(version: PythonVersion): VersionFeatures {
     hasTaggedStackRefs: minor >= 14,
     lineTable: minor >= 11 ? 'since311' : minor === 10 ? 'since310' : 'lnotab',
     immortal: minor >= 14 ? 'since314' : minor >= 12 ? 'low32' : 'none',
+    managedFlags: minor >= 12 ? (1 << 3) | (1 << 4) : minor === 11 ? 1 << 4 : 0,
     obmalloc: minor >= 13 ? 'pointer' : minor === 12 ? 'inline' : 'static',
     arenaBytes: minor >= 10 ? 1 << 20 : 256 << 10,
     poolBytes: minor >= 10 ? 16 << 10 : 4 << 10,
@@ -149,7 +152,7 @@ export function featuresOf(version: PythonVersion): VersionFeatures {
 function unsupported(version: PythonVersion): UnsupportedError {
   const tooOld = version.major < 3 || (version.major === 3 && version.minor < OLDEST_MINOR);
   return new UnsupportedError({
-    fact: `Cannot read Python ${version.text}`,
+    fact: `Cannot read Python ${version.major}.${version.minor}`,
     reason: `leakscope knows the memory of CPython 3.${OLDEST_MINOR} to 3.${NEWEST_MINOR} releases`,
     next: tooOld
       ? 'Run the program on a newer Python'
