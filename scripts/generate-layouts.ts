@@ -3,11 +3,12 @@
 // Needs gdb, which reads the files offline; no process is looked at.
 
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { homedir, tmpdir } from 'node:os';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type StructGroup, structGroups } from './layout-structs.ts';
+import { findPyenvVersions } from './pyenv.ts';
 import { suiteRoot, unpackSuite } from './suite-pythons.ts';
 
 const VERSIONS = ['3.8', '3.9', '3.10', '3.11', '3.12', '3.13', '3.14', '3.15'];
@@ -29,13 +30,10 @@ interface Dump {
 const modules = structGroups.flatMap((group) => group.module ?? []);
 
 function findPyenvBuild(minor: string): Build | undefined {
-  const versions = join(process.env.PYENV_ROOT ?? join(homedir(), '.pyenv'), 'versions');
-  if (!existsSync(versions)) return undefined;
-  const found = readdirSync(versions).filter((name) => name.startsWith(`${minor}.`));
-  for (const version of found.sort()) {
-    const library = join(versions, version, `lib/libpython${minor}.so.1.0`);
+  for (const { version, prefix } of findPyenvVersions().filter((each) => each.minor === minor)) {
+    const library = join(prefix, `lib/libpython${minor}.so.1.0`);
     if (!existsSync(library)) continue;
-    const folder = join(versions, version, `lib/python${minor}/lib-dynload`);
+    const folder = join(prefix, `lib/python${minor}/lib-dynload`);
     const binaries = { '': library, ...findModules(folder, minor, (file) => file) };
     return { source: `python ${version}, DWARF of libpython${minor}.so.1.0 (pyenv)`, binaries };
   }

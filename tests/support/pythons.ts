@@ -4,11 +4,11 @@
 
 import { type ChildProcessByStdio, spawn, spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, realpathSync } from 'node:fs';
-import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 import { describe } from 'vitest';
+import { findPyenvVersions } from '../../scripts/pyenv.ts';
 import { suitePythons, suiteRoot } from '../../scripts/suite-pythons.ts';
 import { packagesFolder } from './packages.ts';
 
@@ -31,7 +31,7 @@ let found: readonly TestPython[] | undefined;
 /** All supported Pythons of this machine, ordered by version. Throws if a required one is missing. */
 export function allPythons(): readonly TestPython[] {
   if (found !== undefined) return found;
-  const pythons = [...findPyenvPythons(), ...findSystemPythons(), ...findSuitePythons()].filter(
+  const pythons = [...pyenvPythons(), ...findSystemPythons(), ...findSuitePythons()].filter(
     (python) => SUPPORTED_MINORS.includes(python.minor),
   );
   const order = (python: TestPython) => SUPPORTED_MINORS.indexOf(python.minor);
@@ -79,18 +79,13 @@ export function describeEachPython(
   );
 }
 
-/** pyenv's Pythons, which have pip: `npm test` installs packages for them. */
-export function findPyenvPythons(): TestPython[] {
-  const versions = join(process.env.PYENV_ROOT ?? join(homedir(), '.pyenv'), 'versions');
-  if (!existsSync(versions)) return [];
-  return readdirSync(versions).flatMap((version) => {
-    // Others are free-threaded builds (3.13.0t), other implementations and virtual environments.
-    const minor = /^(3\.\d+)\.\d+$/.exec(version)?.[1];
-    const program = join(versions, version, `bin/python${minor}`);
-    if (minor === undefined || !existsSync(program)) return [];
-    return [{ name: `${version} pyenv`, minor, command: [program], env: {} }];
-  });
-}
+const pyenvPythons = (): TestPython[] =>
+  findPyenvVersions().map(({ version, minor, program }) => ({
+    name: `${version} pyenv`,
+    minor,
+    command: [program],
+    env: {},
+  }));
 
 /** python3.x of /usr/bin and $PATH, without scripts (shims), which are not the process that runs. */
 function findSystemPythons(): TestPython[] {
