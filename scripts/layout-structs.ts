@@ -38,7 +38,7 @@ export const structGroups: readonly StructGroup[] = [
       PyLongObject PyFloatObject PyComplexObject PyASCIIObject PyCompactUnicodeObject PyUnicodeObject PyBytesObject
       PyByteArrayObject PyListObject PyTupleObject PyDictObject PyFrozenDictObject PyDictKeysObject PyDictKeyEntry
       PyDictUnicodeEntry PyDictValues=_dictvalues PySetObject setentry PyFunctionObject PyMethodObject
-      PyInstanceMethodObject PyCFunctionObject PyCMethodObject PyCellObject PyModuleObject PyCodeObject _PyCodeArray
+      PyInstanceMethodObject PyCFunctionObject PyCMethodObject PyCellObject PyModuleObject PyCodeObject
       PyFrameObject PyTryBlock _PyInterpreterFrame PyFrameLocalsProxyObject PyGenObject PyCoroObject PyAsyncGenObject
       PyAsyncGenASend PyAsyncGenAThrow _PyAsyncGenWrappedValue PyCoroWrapper PyWeakReference PyTracebackObject
       PySliceObject PyMemoryViewObject _PyManagedBufferObject Py_buffer PyODictObject _odictnode PyPickleBufferObject

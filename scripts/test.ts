@@ -1,0 +1,105 @@
+// `npm test`: sets up what the tests need (Pythons of other suites, packages of PyPI), runs the static checks and all
+// tests, and ends with the plain line `N passed, N failed`. Nothing is installed outside .cache.
+// LEAKSCOPE_REQUIRED_PYTHONS and LEAKSCOPE_REQUIRED_PACKAGES (see .ci/run) make an incomplete set-up an error.
+
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { packagesFolder } from '../tests/support/packages.ts';
+import { findPyenvVersions } from './pyenv.ts';
+import { suitePythons, unpackSuite } from './suite-pythons.ts';
+
+/** Wheels only: nothing is compiled. */
+const PACKAGES = ['aiohttp', 'numpy'];
+
+interface VitestResults {
+  numPassedTests: number;
+  numFailedTests: number;
+  numPendingTests: number;
+  numTodoTests: number;
+  testResults: { status: string; assertionResults: { status: string }[] }[];
+}
+
+/** Counts, with a test file that could not be loaded as one failure. */
+interface Counts {
+  passed: number;
+  failed: number;
+  skipped: number;
+}
+
+function setUpPythons(): boolean {
+  const required = process.env.LEAKSCOPE_REQUIRED_PYTHONS?.split(',') ?? [];
+  let complete = true;
+  for (const entry of suitePythons) {
+    const problem = unpackSuite(entry);
+    if (problem === undefined) continue;
+    console.log(`no Python ${entry.minors.join(', ')} of ${entry.suite}: ${problem}`);
+    if (entry.minors.some((minor) => required.includes(minor))) complete = false;
+  }
+  return complete;
+}
+
+/** Installs the packages for pyenv's newest Python; without pyenv or PyPI the tests that need them are skipped. */
+function setUpPackages(): boolean {
+  const python = findPyenvVersions().at(-1);
+  const problem = python === undefined ? 'no pyenv Python' : installPackages(python);
+  if (problem === undefined) return true;
+  console.log(`no packages of PyPI (${PACKAGES.join(', ')}): ${problem}`);
+  return !process.env.LEAKSCOPE_REQUIRED_PACKAGES;
+}
+
+function installPackages({
+  program,
+  minor,
+}: {
+  program: string;
+  minor: string;
+}): string | undefined {
+  const folder = packagesFolder(minor);
+  if (existsSync(folder)) return undefined;
+  const work = `${folder}.${process.pid}`;
+  mkdirSync(dirname(folder), { recursive: true });
+  const options = ['--quiet', '--disable-pip-version-check', '--only-binary', ':all:'];
+  const pip = spawnSync(
+    program,
+    ['-m', 'pip', 'install', ...options, '--target', work, ...PACKAGES],
+    { encoding: 'utf8' },
+  );
+  if (pip.status === 0) renameSync(work, folder);
+  else rmSync(work, { recursive: true, force: true });
+  return pip.status === 0 ? undefined : (pip.stderr.trim().split('\n').at(-1) ?? 'pip failed');
+}
+
+const runTool = (command: string, args: string[]): boolean =>
+  spawnSync(command, args, { stdio: 'inherit' }).status === 0;
+
+function runTests(): Counts {
+  const output = fileURLToPath(new URL('../.cache/test-results.json', import.meta.url));
+  rmSync(output, { force: true });
+  const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${output}`];
+  const passed = runTool('npx', ['vitest', 'run', ...reporters, ...process.argv.slice(2)]);
+  if (!existsSync(output)) return { passed: 0, failed: 1, skipped: 0 };
+  const results = JSON.parse(readFileSync(output, 'utf8')) as VitestResults;
+  const unloaded = results.testResults.filter(
+    (file) =>
+      file.status === 'failed' && !file.assertionResults.some((test) => test.status === 'failed'),
+  ).length;
+  const failed = results.numFailedTests + unloaded;
+  return {
+    passed: results.numPassedTests,
+    // Errors outside of tests (an unhandled rejection) make vitest fail without a failed test.
+    failed: failed === 0 && !passed ? 1 : failed,
+    skipped: results.numPendingTests + results.numTodoTests,
+  };
+}
+
+const complete = setUpPythons() && setUpPackages();
+const checked = runTool('npm', ['run', '--silent', 'check']);
+const counts = runTests();
+const failed = counts.failed + (checked ? 0 : 1) + (complete ? 0 : 1);
+if (!checked) console.log('the static checks failed (npm run check)');
+if (!complete) console.log('the set-up that this run requires is incomplete');
+const skipped = counts.skipped > 0 ? `, ${counts.skipped} skipped` : '';
+console.log(`${counts.passed} passed, ${failed} failed${skipped}`);
+process.exitCode = failed === 0 ? 0 : 1;

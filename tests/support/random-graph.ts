@@ -1,0 +1,168 @@
+// Random HeapGraphs for property tests (fast-check) and benchmarks: small ones with every kind of edge and root, and
+// large ones in the form of a Python heap.
+
+import fc from 'fast-check';
+import { EdgeKind, type HeapGraph, NONE, RootKind } from '../../src/graph/heap-graph.ts';
+import { drawGraph } from './drawn-graph.ts';
+
+export interface RandomEdge {
+  source: number;
+  target: number;
+}
+
+/** A graph of plain `.a` edges from lists of pairs; node i is at address 0x1000 + 64 * i and has i + 1 bytes. */
+export function graphOfEdges(
+  nodeCount: number,
+  edges: readonly RandomEdge[],
+  roots: readonly number[],
+): HeapGraph {
+  const lines = roots.map((root) => `root native -> n${root}`);
+  for (let i = 0; i < nodeCount; i++) {
+    const own = edges.filter((edge) => edge.source === i).map((edge) => `.a -> n${edge.target}`);
+    lines.push(`n${i}: T ${i + 1} ${own.join(', ')}`);
+  }
+  return drawGraph(lines.join('\n')).graph;
+}
+
+export const smallGraphs = (maxNodes = 12): fc.Arbitrary<HeapGraph> =>
+  fc.integer({ min: 1, max: maxNodes }).chain((nodeCount) => {
+    const node = fc.nat(nodeCount - 1);
+    return fc
+      .tuple(
+        fc.array(fc.record({ source: node, target: node }), { maxLength: nodeCount * 3 }),
+        fc.uniqueArray(node, { maxLength: 3 }),
+      )
+      .map(([edges, roots]) => graphOfEdges(nodeCount, edges, roots));
+  });
+
+/** Graphs that have each kind of edge and root, labels, previews, flags and weak references. */
+export const richGraphs: fc.Arbitrary<HeapGraph> = fc
+  .record({
+    names: fc.array(fc.stringMatching(/^[a-z]{1,8}$/), { minLength: 1, maxLength: 4 }),
+    edges: fc.array(fc.tuple(fc.nat(7), fc.nat(7), fc.nat(11), fc.nat(3)), { maxLength: 24 }),
+    roots: fc.array(fc.tuple(fc.nat(7), fc.nat(6)), { minLength: 1, maxLength: 4 }),
+    sizes: fc.array(fc.nat(100_000), { minLength: 8, maxLength: 8 }),
+  })
+  .map(({ names, edges, roots, sizes }) => {
+    const lines = roots.map(
+      ([node, kind]) => `root ${Object.keys(RootKind)[kind]} r${node} -> n${node}`,
+    );
+    const written = (kind: number, name: string, target: number): string => {
+      switch (kind) {
+        case EdgeKind.item:
+          return `[${target}]`;
+        case EdgeKind.dictKey:
+          return 'key';
+        case EdgeKind.dictValue:
+          return `[n${target}]`;
+        case EdgeKind.namedValue:
+          return `'${name}'`;
+        case EdgeKind.local:
+          return `local ${name}`;
+        case EdgeKind.instanceDict:
+          return '__dict__';
+        case EdgeKind.setItem:
+          return '{}';
+        case EdgeKind.type:
+          return 'type';
+        case EdgeKind.conservative:
+          return '<+16>';
+        case EdgeKind.stackValue:
+          return '<stack 1>';
+        case EdgeKind.internal:
+          return `<${name}>`;
+        default:
+          return `.${name}`;
+      }
+    };
+    sizes.forEach((size, i) => {
+      const own = edges.filter((edge) => edge[0] === i);
+      const texts = own.map(
+        (edge) => `${written(edge[2], names[edge[3] % names.length], edge[1])} -> n${edge[1]}`,
+      );
+      lines.push(
+        `n${i}: T${i % 3} ${size}/${size + 16} rc=${i} "preview ${i}" ${texts.join(', ')}`,
+      );
+    });
+    lines.push('weak n1 -> n2', 'weak n0 -> n3');
+    return drawGraph(lines.join('\n')).graph;
+  });
+
+/**
+ * A heap like Python's: one registry of records, each with a few private objects (dict, list, str), some shared ones and
+ * a share of random references, in scattered order of address. Deterministic.
+ */
+export function buildLargeGraph(nodeCount: number, edgesPerNode = 3): HeapGraph {
+  let state = 12345;
+  const random = (limit: number): number => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return Math.floor((state / 2 ** 32) * limit);
+  };
+  const edgeCount = nodeCount * edgesPerNode;
+  const source = new Uint32Array(edgeCount);
+  const target = new Uint32Array(edgeCount);
+  const kind = new Uint8Array(edgeCount);
+  // Half of the nodes stand near the node that holds them, half anywhere: a heap in use for some time.
+  const place = new Uint32Array(nodeCount).map((_, i) => i);
+  for (let i = 0; i < nodeCount; i += 2) {
+    const j = random(nodeCount);
+    [place[i], place[j]] = [place[j], place[i]];
+  }
+  for (let i = 1; i < nodeCount; i++) {
+    const parent = i < 64 ? 0 : Math.max(0, i - 1 - random(Math.min(i, random(8) === 0 ? i : 40)));
+    source[i] = place[parent];
+    target[i] = place[i];
+    kind[i] = i % 3 === 0 ? EdgeKind.item : i % 3 === 1 ? EdgeKind.attribute : EdgeKind.dictValue;
+  }
+  const common = Math.min(nodeCount, 1000);
+  for (let edge = nodeCount; edge < edgeCount; edge++) {
+    source[edge] = place[random(nodeCount)];
+    target[edge] = random(3) === 0 ? place[random(nodeCount)] : random(common);
+    kind[edge] = random(2) === 0 ? EdgeKind.attribute : EdgeKind.item;
+  }
+  return columnsOf(nodeCount, source, target, kind);
+}
+
+function columnsOf(
+  nodeCount: number,
+  source: Uint32Array,
+  target: Uint32Array,
+  kind: Uint8Array,
+): HeapGraph {
+  const edgeCount = source.length;
+  const firstEdge = new Uint32Array(nodeCount + 1);
+  for (let edge = 0; edge < edgeCount; edge++) firstEdge[source[edge] + 1]++;
+  for (let i = 0; i < nodeCount; i++) firstEdge[i + 1] += firstEdge[i];
+  const next = firstEdge.slice();
+  const edgeTarget = new Uint32Array(edgeCount);
+  const edgeKind = new Uint8Array(edgeCount);
+  const edgeLabel = new Uint32Array(edgeCount).fill(NONE);
+  for (let edge = 0; edge < edgeCount; edge++) {
+    const at = next[source[edge]]++;
+    edgeTarget[at] = target[edge];
+    edgeKind[at] = kind[edge];
+    edgeLabel[at] = kind[edge] === EdgeKind.attribute ? edge % 4 : edge & 1023;
+  }
+  const { graph } = drawGraph(
+    'root module app -> app\napp: module .a -> b, .c -> b, .d -> b, .e -> b',
+  );
+  return {
+    ...graph,
+    nodeCount,
+    edgeCount,
+    address: Float64Array.from({ length: nodeCount }, (_, i) => 0x7f0000000000 + i * 64),
+    typeId: new Uint32Array(nodeCount).map((_, i) => i % 50),
+    shallowSize: new Float64Array(nodeCount).fill(56),
+    allocatedSize: new Float64Array(nodeCount).fill(64),
+    referenceCount: new Uint32Array(nodeCount).fill(1),
+    nodeFlags: new Uint8Array(nodeCount),
+    firstEdge,
+    edgeTarget,
+    edgeKind,
+    edgeLabel,
+    rootNode: Uint32Array.of(0),
+    types: Array.from({ length: 50 }, (_, i) => ({ name: `app.T${i}`, node: NONE })),
+    previewStart: new Uint32Array(nodeCount + 1),
+    previewBytes: new Uint8Array(0),
+  };
+}
