@@ -46,6 +46,7 @@ const pathStep = z.strictObject({
   length: count.nullable().meta({ description: 'entries, if it is a container' }),
   retainedBytes: bytes.nullable(),
   growsHere: z.boolean().meta({ description: 'this container is where the growth sits' }),
+  omitted: count.meta({ description: 'steps left out between the step before and this one' }),
 });
 
 const path = z.strictObject({

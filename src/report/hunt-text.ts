@@ -1,0 +1,259 @@
+// A hunt's report as text: the RSS chart, where the growth sits, the verdict in one sentence, and each suspect as a block
+// that stands alone in a ticket. Pure; 100 columns; golden files in tests/golden show every form.
+
+import {
+  cutMiddle,
+  formatBytes,
+  formatBytesPerHour,
+  formatCount,
+  formatCountRate,
+  formatDuration,
+  formatMs,
+  formatNumberOf,
+  formatSignedBytes,
+  formatSignedCount,
+  sanitizeText,
+} from '../base/format.ts';
+import { formatSteps } from './path-text.ts';
+import { formatCoverage, formatProblems } from './report-parts.ts';
+import type { HuntReport, Suspect } from './schemas.ts';
+import { formatSparkline } from './sparkline.ts';
+import {
+  formatHanging,
+  formatTerms,
+  PAGE_WIDTH,
+  padEnd,
+  plainStyle,
+  type Style,
+  textWidth,
+} from './text-layout.ts';
+
+/** How the accounts of the ledger are called in the breakdown; others are printed under their own name. */
+const ACCOUNT_NAMES: Record<string, string> = {
+  pythonObjects: 'Python objects',
+  buffers: 'their buffers',
+  unreachableObjects: 'unreachable objects',
+  freeInPymalloc: 'free in pymalloc',
+  notExplained: 'not explained',
+};
+
+const VERDICT_WORDS = { leak: 'LEAK', 'no-leak': 'NO LEAK', inconclusive: 'INCONCLUSIVE' } as const;
+
+/** The whole report, with a line break at its end. */
+export function formatHunt(report: HuntReport, style: Style = plainStyle): string {
+  const paragraphs = [
+    formatHeader(report),
+    formatChart(report),
+    formatVerdict(report, style),
+    ...report.suspects.map((suspect, i) => formatSuspect(report, suspect, i + 1, style)),
+    formatFindings(report),
+    formatTrust(report),
+    formatNext(report),
+  ];
+  return `${paragraphs
+    .filter((lines) => lines.length > 0)
+    .map((lines) => lines.join('\n'))
+    .join('\n\n')}\n`;
+}
+
+function formatHeader(report: HuntReport): string[] {
+  const { target, captures } = report;
+  const pauses = formatSeries(
+    captures.map((capture) => capture.pauseMs),
+    formatMs,
+  );
+  const right = `${formatNumberOf(captures.length, 'capture')} in ${formatDuration(report.seconds)}, paused ${pauses} ms`;
+  const age =
+    target.startedAt === null || captures.length === 0
+      ? undefined
+      : (Date.parse(captures[captures.length - 1].at) - Date.parse(target.startedAt)) / 1000;
+  const command = sanitizeText(target.command.join(' '));
+  const terms = [`python ${target.python}`, `pid ${target.pid}`, cutMiddle(command, 50)];
+  if (age !== undefined) terms.push(`up ${formatDuration(Math.max(0, age))}`);
+  const left = terms.filter((term) => term !== '').join('   ');
+  const gap = PAGE_WIDTH - textWidth(left) - textWidth(right);
+  return gap >= 3 ? [left + ' '.repeat(gap) + right] : [left, right];
+}
+
+function formatChart(report: HuntReport): string[] {
+  const { growth, captures } = report;
+  const series =
+    report.rss.length > 1
+      ? report.rss.map((sample) => sample.bytes)
+      : captures.map((capture) => capture.rssBytes);
+  if (captures.length === 0) return [];
+  const first = captures[0].rssBytes;
+  const last = captures[captures.length - 1].rssBytes;
+  const lines = [
+    `RSS  ${formatSparkline(series)}   ${formatBytes(first)} -> ${formatBytes(last)}   ` +
+      `${formatSignedBytes(growth.bytes)} in ${formatDuration(report.seconds)} (${formatBytesPerHour(growth.bytesPerHour)})`,
+  ];
+  const accounts = Object.entries(report.ledger.growth);
+  const largest = accounts.reduce(
+    (size, [, bytes]) => Math.max(size, Math.abs(bytes)),
+    Math.abs(growth.bytes),
+  );
+  const terms = accounts.map(
+    ([name, bytes]) =>
+      `${ACCOUNT_NAMES[name] ?? sanitizeText(name)} ${formatSignedBytes(bytes, largest)}`,
+  );
+  const [wide, narrow] = [3, 2].map((gap) => formatTerms('     ', terms, gap));
+  return [...lines, ...(narrow.length < wide.length ? narrow : wide)];
+}
+
+function formatVerdict(report: HuntReport, style: Style): string[] {
+  const word = VERDICT_WORDS[report.verdict];
+  const paint =
+    report.verdict === 'leak'
+      ? style.alarm
+      : report.verdict === 'no-leak'
+        ? style.calm
+        : style.strong;
+  const lines = formatHanging(`${word}   `, sanitizeText(report.summary));
+  lines[0] = paint(word) + lines[0].slice(word.length);
+  for (const reason of report.reasons)
+    lines.push(...formatHanging('     - ', sanitizeText(reason)));
+  if (report.nextMeasurement !== null) {
+    lines.push(...formatHanging('     would decide: ', sanitizeText(report.nextMeasurement)));
+  }
+  return lines;
+}
+
+// --- A suspect ----------------------------------------------------------------------------------------------------------
+
+const LABEL_WIDTH = 15;
+const label = (name: string): string => padEnd(`   ${name}`, LABEL_WIDTH);
+
+function formatSuspect(
+  report: HuntReport,
+  suspect: Suspect,
+  number: number,
+  style: Style,
+): string[] {
+  const lines = [
+    ...formatSuspectTitle(suspect, number, style),
+    ...formatHolder(suspect),
+    ...formatSuspectPath(suspect),
+    ...formatOtherHolders(suspect),
+    ...formatSite(suspect),
+  ];
+  if (suspect.example !== null) {
+    lines.push(
+      ...formatHanging(
+        label('example'),
+        `${suspect.example.address}  ${sanitizeText(suspect.example.repr)}`,
+      ),
+    );
+  }
+  for (const reason of suspect.verdict === 'leaking' ? [] : suspect.reasons) {
+    lines.push(...formatHanging(label('not sure'), sanitizeText(reason)));
+  }
+  if (suspect.advice !== '') {
+    lines.push(...formatHanging(label('advice'), sanitizeText(suspect.advice)));
+  }
+  lines.push(
+    `${label('print')}${suspect.fingerprint}   ` +
+      style.faint(
+        `python ${report.target.python}, ${formatNumberOf(suspect.perRound.length, 'round')} in ` +
+          `${formatDuration(report.seconds)}, leakscope ${report.leakscope}`,
+      ),
+  );
+  return lines;
+}
+
+function formatSuspectTitle(suspect: Suspect, number: number, style: Style): string[] {
+  const noun =
+    suspect.kind === 'threads' ? 'thread' : suspect.kind.startsWith('native') ? 'block' : 'object';
+  const rounds = formatSeries(
+    suspect.perRound.map((round) => round.count),
+    formatCount,
+  );
+  const type = sanitizeText(suspect.type);
+  const lines = formatTerms(
+    `${padEnd(padEnd(String(number), 3) + suspect.kind, LABEL_WIDTH - 1)} `,
+    [
+      type,
+      `${formatSignedCount(suspect.count)} ${Math.abs(suspect.count) === 1 ? noun : `${noun}s`}`,
+      formatSignedBytes(suspect.bytes),
+      `every round: ${rounds}`,
+    ],
+    4,
+  );
+  lines[0] = lines[0].replace(type, () => style.strong(type));
+  return lines;
+}
+
+/** Each of a few numbers; of many, the range. */
+function formatSeries(values: readonly number[], format: (value: number) => string): string {
+  if (values.length <= 8) return values.map(format).join(' ');
+  return `${format(Math.min(...values))} to ${format(Math.max(...values))}`;
+}
+
+function formatHolder(suspect: Suspect): string[] {
+  if (suspect.holder === null) return [];
+  const facts: string[] = [];
+  if (suspect.holderType !== null) facts.push(sanitizeText(suspect.holderType));
+  if (suspect.holderLength !== null) {
+    facts.push(formatNumberOf(suspect.holderLength, 'entry', 'entries'));
+  }
+  facts.push(formatCountRate(suspect.countPerSecond));
+  return formatTerms(label('held by'), [sanitizeText(suspect.holder), facts.join(', ')], 4);
+}
+
+function formatSuspectPath(suspect: Suspect): string[] {
+  if (suspect.steps.length === 0) return [];
+  return formatSteps(suspect.steps, PAGE_WIDTH - LABEL_WIDTH).map(
+    (line, i) => (i === 0 ? label('path') : ' '.repeat(LABEL_WIDTH)) + line,
+  );
+}
+
+function formatOtherHolders(suspect: Suspect): string[] {
+  if (suspect.alsoHeldBy === null) return [];
+  if (suspect.alsoHeldBy.length === 0) {
+    // Only what sits in a container can be freed by dropping an entry of it.
+    const cure = suspect.holder === null ? '' : ': dropping the entry frees the object';
+    return [`${label('also held')}by nothing else${cure}`];
+  }
+  return suspect.alsoHeldBy.flatMap((holder, i) =>
+    formatHanging(
+      i === 0 ? label('also held') : ' '.repeat(LABEL_WIDTH),
+      `by ${sanitizeText(holder)}`,
+    ),
+  );
+}
+
+function formatSite(suspect: Suspect): string[] {
+  const site = suspect.allocatedAt;
+  if (site === null || site.length === 0) return [];
+  return site.slice(0, 3).map((frame, i) => {
+    const text = `${sanitizeText(frame.file)}:${frame.line}  ${sanitizeText(frame.function)}`;
+    return i === 0 ? `${label('made at')}${text}` : `${' '.repeat(LABEL_WIDTH)}${text}`;
+  });
+}
+
+// --- The rest -----------------------------------------------------------------------------------------------------------
+
+function formatFindings(report: HuntReport): string[] {
+  if (report.findings.length === 0) return [];
+  const width = Math.max(...report.findings.map((finding) => finding.kind.length));
+  return [
+    'also seen',
+    ...report.findings.flatMap((finding) => {
+      const size = finding.bytes === null ? '' : `${formatSignedBytes(finding.bytes)}   `;
+      return formatHanging(
+        `   ${padEnd(finding.kind, width)}   `,
+        size + sanitizeText(finding.text),
+      );
+    }),
+  ];
+}
+
+function formatTrust(report: HuntReport): string[] {
+  if (report.captures.length === 0) return [];
+  const worst = Math.min(...report.captures.map((capture) => capture.coverage));
+  return [formatCoverage(worst), ...formatProblems(report.problems)];
+}
+
+function formatNext(report: HuntReport): string[] {
+  return formatTerms('next: ', report.next.map(sanitizeText), 5);
+}

@@ -1,0 +1,163 @@
+// `top`: the types of one capture by what they take, and its biggest objects. From a HeapGraph and, where computed, its
+// retained sizes to a TopReport, and from that to text.
+
+import { formatBytes, formatCount, formatNumberOf, sanitizeText } from '../base/format.ts';
+import type { HeapGraph, NodeIndex } from '../graph/heap-graph.ts';
+import {
+  buildCaptureLine,
+  buildObjectLine,
+  buildProblems,
+  buildTarget,
+  formatCaptureLine,
+  formatCoverage,
+  formatObjectTable,
+  formatProblems,
+} from './report-parts.ts';
+import type { TopReport } from './schemas.ts';
+import { formatTable, plainStyle, type Style } from './text-layout.ts';
+
+export type TopOrder = 'count' | 'shallow' | 'allocated' | 'retained';
+
+export interface TopOptions {
+  /** Per node, bytes; undefined if dominators were not computed. */
+  retainedSize: Float64Array | undefined;
+  /** Per row of `graph.types`, bytes that would be freed with all its objects. */
+  retainedByType: Float64Array | undefined;
+  order: TopOrder;
+  /** Types and objects to list. */
+  limit: number;
+}
+
+type TypeLine = TopReport['types'][number];
+
+export function buildTopReport(graph: HeapGraph, options: TopOptions): TopReport {
+  const types = sumByTypeName(graph, options.retainedByType);
+  const order =
+    options.retainedSize === undefined && options.order === 'retained' ? 'shallow' : options.order;
+  types.sort((a, b) => valueFor(b, order) - valueFor(a, order) || (a.type < b.type ? -1 : 1));
+  return {
+    schema: 'leakscope/top@1',
+    target: buildTarget(graph.capture),
+    capture: buildCaptureLine(graph),
+    totals: {
+      objects: graph.nodeCount,
+      types: types.length,
+      shallowBytes: sum(graph.shallowSize),
+      allocatedBytes: sum(graph.allocatedSize),
+    },
+    types: types.slice(0, options.limit),
+    biggest: findLargest(options.retainedSize ?? graph.shallowSize, options.limit).map((node) =>
+      buildObjectLine(graph, node, options.retainedSize),
+    ),
+    coverage: graph.capture.coverage,
+    problems: buildProblems(graph.capture.problems),
+  };
+}
+
+function valueFor(line: TypeLine, order: TopOrder): number {
+  switch (order) {
+    case 'count':
+      return line.count;
+    case 'shallow':
+      return line.shallowBytes;
+    case 'allocated':
+      return line.allocatedBytes;
+    case 'retained':
+      return line.retainedBytes ?? 0;
+  }
+}
+
+/** Rows of equal name become one line: a type defined twice is one type to the reader. */
+function sumByTypeName(graph: HeapGraph, retainedByType: Float64Array | undefined): TypeLine[] {
+  const typeCount = graph.types.length;
+  const count = new Uint32Array(typeCount);
+  const shallow = new Float64Array(typeCount);
+  const allocated = new Float64Array(typeCount);
+  const { typeId, shallowSize, allocatedSize, nodeCount } = graph;
+  for (let node = 0; node < nodeCount; node++) {
+    const type = typeId[node];
+    count[type]++;
+    shallow[type] += shallowSize[node];
+    allocated[type] += allocatedSize[node];
+  }
+  const lines = new Map<string, TypeLine>();
+  for (let type = 0; type < typeCount; type++) {
+    if (count[type] === 0) continue;
+    const name = graph.types[type].name;
+    let line = lines.get(name);
+    if (line === undefined) {
+      line = {
+        type: name,
+        count: 0,
+        shallowBytes: 0,
+        allocatedBytes: 0,
+        retainedBytes: retainedByType === undefined ? null : 0,
+      };
+      lines.set(name, line);
+    }
+    line.count += count[type];
+    line.shallowBytes += shallow[type];
+    line.allocatedBytes += allocated[type];
+    if (retainedByType !== undefined)
+      line.retainedBytes = (line.retainedBytes ?? 0) + retainedByType[type];
+  }
+  return [...lines.values()];
+}
+
+function sum(column: Float64Array): number {
+  let total = 0;
+  for (let i = 0; i < column.length; i++) total += column[i];
+  return total;
+}
+
+/** The rows with the largest values, the largest first. Cost: one pass with a list of `limit`. */
+export function findLargest(values: Float64Array, limit: number): NodeIndex[] {
+  const rows: NodeIndex[] = [];
+  if (limit <= 0) return rows;
+  for (let row = 0; row < values.length; row++) {
+    const value = values[row];
+    if (rows.length === limit && value <= values[rows[limit - 1]]) continue;
+    let place = rows.length;
+    while (place > 0 && values[rows[place - 1]] < value) place--;
+    rows.splice(place, 0, row);
+    if (rows.length > limit) rows.pop();
+  }
+  return rows;
+}
+
+export function formatTop(report: TopReport, style: Style = plainStyle): string {
+  const hasRetained = report.types.some((line) => line.retainedBytes !== null);
+  const types = formatTable(
+    [
+      { title: 'count', align: 'right' },
+      { title: 'size', align: 'right' },
+      { title: 'allocated', align: 'right' },
+      ...(hasRetained ? [{ title: 'retained', align: 'right' } as const] : []),
+      { title: 'type', align: 'left' },
+    ],
+    report.types.map((line) => [
+      formatCount(line.count),
+      formatBytes(line.shallowBytes),
+      formatBytes(line.allocatedBytes),
+      ...(hasRetained ? [formatBytes(line.retainedBytes ?? 0)] : []),
+      sanitizeText(line.type),
+    ]),
+    style,
+  );
+  const { totals } = report;
+  return [
+    formatCaptureLine(report.target, report.capture),
+    '',
+    `${formatNumberOf(totals.objects, 'object')} of ${formatNumberOf(totals.types, 'type')}, ` +
+      `${formatBytes(totals.shallowBytes)} in size, ${formatBytes(totals.allocatedBytes)} allocated`,
+    '',
+    ...types,
+    '',
+    'biggest objects',
+    ...formatObjectTable(report.biggest, style),
+    '',
+    formatCoverage(report.coverage),
+    ...formatProblems(report.problems),
+    '',
+  ].join('\n');
+}
