@@ -1,6 +1,6 @@
 // HeapGraph: the objects of one target at one moment and the references between them, as columns. It is the waist of
 // leakscope: what is left of it reads memory and knows CPython; what is right of it analyses and knows neither.
-// Immutable once built (`HeapGraphBuilder`); `encoding.ts` writes and reads it as a file.
+// Immutable once built (`capture/build-graph.ts`, in tests `drawn-graph.ts`); `encoding.ts` writes and reads it as a file.
 //
 // Index spaces: node 0..nodeCount-1 in ascending order of address; edge 0..edgeCount-1 grouped by source; stringId into
 // `strings`; typeId into `types`. A node is one object of the target (later also a raw block of memory).
@@ -177,16 +177,14 @@ export function findNodeAt(graph: HeapGraph, address: number): NodeIndex | undef
   return low < graph.nodeCount && graph.address[low] === address ? low : undefined;
 }
 
+const utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
+
 /** The node's content in short, as its `repr` begins: `'abc'`, `42`, `b'\x00'`; undefined if none was kept. */
 export function findPreview(graph: HeapGraph, node: NodeIndex): string | undefined {
   const start = graph.previewStart[node];
   const end = graph.previewStart[node + 1];
   if (start === end) return undefined;
-  return Buffer.from(
-    graph.previewBytes.buffer,
-    graph.previewBytes.byteOffset + start,
-    end - start,
-  ).toString();
+  return utf8.decode(graph.previewBytes.subarray(start, end));
 }
 
 export const typeNameOf = (graph: HeapGraph, node: NodeIndex): string =>
