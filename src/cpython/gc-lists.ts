@@ -9,9 +9,10 @@ import type { Problems } from '../base/problems.ts';
 import { type MemoryImage, PAGE_SIZE } from '../memory/memory-image.ts';
 import type { Address } from '../memory/memory-reader.ts';
 import type { PythonRuntime } from './find-runtime.ts';
-import { generationHeads } from './interpreters.ts';
 
-const HEAD_WORDS = 2;
+/** sizeof(PyGC_Head) */
+const HEAD_BYTES = 16;
+const HEAD_WORDS = HEAD_BYTES / 8;
 const PAGE_WORD_MASK = PAGE_SIZE / 8 - 1;
 const TWO_32 = 2 ** 32;
 
@@ -35,10 +36,10 @@ export function readTrackedObjects(
 ): TrackedObjects {
   const words = growableUint32(1 << 16);
   const countByGeneration: TrackedObjects['countByGeneration'] = [0, 0, 0, 0];
-  const states = new Set(runtime.interpreters.map((interpreter) => interpreter.gcState));
+  // In 3.8 all interpreters share one collector.
+  const states = new Map(runtime.interpreters.map((each) => [each.gcState, each.generationHeads]));
   let damagedLists = 0;
-  for (const state of states) {
-    const heads = generationHeads(runtime.layout, state);
+  for (const heads of states.values()) {
     for (let generation = 0; generation < heads.length; generation++) {
       const before = words.length;
       const damagedAt = walkList(image, heads[generation], words);
@@ -56,28 +57,29 @@ export function readTrackedObjects(
  * that does not point back. Every node has exactly one node that it points back to, so that the walk cannot run in circles.
  */
 function walkList(image: MemoryImage, head: Address, objects: Uint32Column): number {
+  if (!image.has(head, HEAD_BYTES)) return head;
   const halves = image.halves;
-  const headWord = image.wordAtAddress(head);
-  if (headWord === 0) return head;
+  const headLo = head % TWO_32;
+  const headHi = Math.floor(head / TWO_32);
   let words = objects.array;
   let length = objects.length;
-  let word = headWord;
-  let lo = head % TWO_32;
-  let hi = Math.floor(head / TWO_32);
-  while (true) {
-    const nextLo = (halves[word * 2] & ~3) >>> 0;
-    const nextHi = halves[word * 2 + 1];
+  let lo = headLo;
+  let hi = headHi;
+  let nextLo = (image.readU32(head) & ~3) >>> 0;
+  let nextHi = image.readU32(head + 4);
+  let damagedAt = 0;
+  while (nextLo !== headLo || nextHi !== headHi) {
     const next = image.wordAt(nextLo, nextHi);
     const isLinked =
       next !== 0 &&
       (nextLo & 7) === 0 &&
       // The object's own first words lie behind the head and may be on a page that was not copied.
-      ((next & PAGE_WORD_MASK) < PAGE_WORD_MASK - HEAD_WORDS || next + 4 <= image.runEnd(next)) &&
+      ((next & PAGE_WORD_MASK) < PAGE_WORD_MASK - 2 || next + 4 <= image.runEnd(next)) &&
       (halves[next * 2 + 2] & ~3) >>> 0 === lo &&
       halves[next * 2 + 3] === hi;
-    if (!isLinked || next === headWord) {
-      objects.length = length;
-      return isLinked ? 0 : hi * TWO_32 + lo;
+    if (!isLinked) {
+      damagedAt = hi * TWO_32 + lo;
+      break;
     }
     if (length === words.length) {
       objects.length = length;
@@ -85,8 +87,11 @@ function walkList(image: MemoryImage, head: Address, objects: Uint32Column): num
       words = objects.array;
     }
     words[length++] = next + HEAD_WORDS;
-    word = next;
     lo = nextLo;
     hi = nextHi;
+    nextLo = (halves[next * 2] & ~3) >>> 0;
+    nextHi = halves[next * 2 + 1];
   }
+  objects.length = length;
+  return damagedAt;
 }

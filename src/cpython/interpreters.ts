@@ -25,6 +25,8 @@ export interface PythonInterpreter {
   id: number;
   /** Of its struct _gc_runtime_state. */
   gcState: Address;
+  /** Heads of its lists: generations 0 to 2 and the permanent one. Multiples of 4, not always of 8. */
+  generationHeads: readonly Address[];
   /** `sys.__dict__` */
   sysdict: Address;
   /** `sys.modules` */
@@ -294,7 +296,8 @@ function readInterpreter(
   if (threadsHead !== 0 && !isThreadOf(context, threadsHead, address)) {
     return mismatch('a thread state does not belong to its interpreter');
   }
-  return { address, id, gcState, sysdict, modules, builtins, threadsHead };
+  const heads = generationHeads(memory, layout, gcState);
+  return { address, id, gcState, generationHeads: heads, sysdict, modules, builtins, threadsHead };
 }
 
 /**
@@ -306,14 +309,21 @@ function isGcState(context: Context, gcState: Address): boolean {
   const collecting = memory.readU32(gcState + layout.offset('_gc_runtime_state.collecting'));
   if (collecting > 1) return false;
   let closed = 0;
-  const heads = generationHeads(layout, gcState);
+  const heads = generationHeads(memory, layout, gcState);
   for (const head of heads) if (unlessUnreadable(() => isClosedList(memory, head))) closed++;
   return collecting === 1 ? closed > 0 : closed === heads.length;
 }
 
-/** Addresses of the list heads: the three generations and the permanent one. */
-export function generationHeads(layout: Layout, gcState: Address): Address[] {
-  const generations = gcState + layout.offset('_gc_runtime_state.generations');
+/**
+ * Addresses of the list heads: the three generations and the permanent one. `generation0` points at the first: 3.13.2 and
+ * later 3.13 give PyGC_Head an alignment of 4, which puts the generations 4 bytes earlier, at no multiple of 8.
+ */
+function generationHeads(memory: MemoryReader, layout: Layout, gcState: Address): Address[] {
+  let generations = gcState + layout.offset('_gc_runtime_state.generations');
+  if (layout.has('_gc_runtime_state.generation0')) {
+    const told = memory.readAddress(gcState + layout.offset('_gc_runtime_state.generation0'));
+    if (Math.abs(told - generations) <= 8) generations = told;
+  }
   const heads: Address[] = [];
   for (let i = 0; i < 3; i++) heads.push(generations + i * GENERATION_BYTES);
   heads.push(gcState + layout.offset('_gc_runtime_state.permanent_generation'));
