@@ -25,8 +25,8 @@ export function forEachDictEntry(
   );
   const { firstEntry, entryBytes } = entriesOf(memory, layout, keys);
   const general = entryBytes === 24;
-  const firstValue = layout.has('_dictvalues.values')
-    ? values + layout.offset('_dictvalues.values')
+  const firstValue = layout.has('PyDictValues.values')
+    ? values + layout.offset('PyDictValues.values')
     : values;
   for (let i = 0; i < entryCount; i++) {
     const entry = firstEntry + i * entryBytes;

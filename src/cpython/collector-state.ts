@@ -1,0 +1,50 @@
+// What the cyclic collector says of itself: whether it is switched on, and how often each generation has been collected.
+// Source: struct _gc_runtime_state (Include/internal/pycore_interp_structs.h, pycore_gc.h before 3.14).
+//
+// Not handled: the ring of statistics that 3.15 keeps behind a pointer: `collections` is undefined there.
+
+import { MemoryReadError } from '../base/errors.ts';
+import type { MemoryReader } from '../memory/memory-reader.ts';
+import type { PythonRuntime } from './find-runtime.ts';
+
+const GENERATIONS = 3;
+
+export interface CollectorState {
+  /** `gc.isenabled()` of the main interpreter. */
+  enabled: boolean;
+  /** `gc.get_threshold()` */
+  thresholds: number[];
+  /** `gc.get_stats()[i]['collections']`; undefined where this version keeps them elsewhere. */
+  collections: number[] | undefined;
+}
+
+/** The main interpreter's collector; undefined if its state cannot be read. */
+export function findCollectorState(
+  memory: MemoryReader,
+  runtime: PythonRuntime,
+): CollectorState | undefined {
+  const { layout, interpreters } = runtime;
+  const main = interpreters.find((interpreter) => interpreter.id === 0) ?? interpreters[0];
+  const at = (field: string) => main.gcState + layout.offset(`_gc_runtime_state.${field}`);
+  try {
+    const thresholds: number[] = [];
+    for (let i = 0; i < GENERATIONS; i++) {
+      const generation = at('generations') + i * layout.size('gc_generation');
+      thresholds.push(memory.readI32(generation + layout.offset('gc_generation.threshold')));
+    }
+    const collections: number[] = [];
+    const inlineStats = !layout.has('gc_stats.young');
+    for (let i = 0; inlineStats && i < GENERATIONS; i++) {
+      const stats = at('generation_stats') + i * layout.size('gc_generation_stats');
+      collections.push(memory.readI64(stats + layout.offset('gc_generation_stats.collections')));
+    }
+    return {
+      enabled: memory.readI32(at('enabled')) !== 0,
+      thresholds,
+      collections: inlineStats ? collections : undefined,
+    };
+  } catch (error) {
+    if (error instanceof MemoryReadError) return undefined;
+    throw error;
+  }
+}
