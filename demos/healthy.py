@@ -12,7 +12,7 @@ import sys
 import time
 
 RATE = float(sys.argv[1]) if len(sys.argv) > 1 else 50.0
-LIFETIME_SECONDS = 600
+LIFETIME_SECONDS = float(os.environ.get("LEAKSCOPE_DEMO_SECONDS", "600"))
 
 settings = {}
 recent = collections.deque(maxlen=100)

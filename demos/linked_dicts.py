@@ -10,7 +10,7 @@ import sys
 import time
 
 RATE = float(sys.argv[1]) if len(sys.argv) > 1 else 200.0
-LIFETIME_SECONDS = 600
+LIFETIME_SECONDS = float(os.environ.get("LEAKSCOPE_DEMO_SECONDS", "600"))
 
 head = {"number": 0, "previous": None, "next": None}
 tail = head

@@ -9,9 +9,11 @@ const folder = fileURLToPath(new URL('../../demos/', import.meta.url));
 const demos = readdirSync(folder).filter((name) => name.endsWith('.py'));
 
 describeEachPython('the demos', (python) => {
-  it.each(demos)('%s says that it is ready and writes no error', async (demo) => {
-    const target = await startPython<{ ready: boolean; pid: number }>(python, `${folder}${demo}`);
-    await target.stop();
+  it.concurrent.each(demos)('%s is ready, works and ends without an error', async (demo) => {
+    const env = { LEAKSCOPE_DEMO_SECONDS: '0.2' };
+    const program = `${folder}${demo}`;
+    const target = await startPython<{ ready: boolean; pid: number }>(python, program, { env });
+    await expect(target.nextLine()).rejects.toThrow('the program ended');
     expect(target.ready).toEqual({ ready: true, pid: target.pid });
     expect(target.stderr()).toBe('');
   });
