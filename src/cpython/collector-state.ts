@@ -4,25 +4,17 @@
 // Not handled: the ring of statistics that 3.15 keeps behind a pointer: `collections` is undefined there.
 
 import { MemoryReadError } from '../base/errors.ts';
+import type { CollectorFacts } from '../graph/heap-graph.ts';
 import type { MemoryReader } from '../memory/memory-reader.ts';
 import type { PythonRuntime } from './find-runtime.ts';
 
 const GENERATIONS = 3;
 
-export interface CollectorState {
-  /** `gc.isenabled()` of the main interpreter. */
-  enabled: boolean;
-  /** `gc.get_threshold()` */
-  thresholds: number[];
-  /** `gc.get_stats()[i]['collections']`; undefined where this version keeps them elsewhere. */
-  collections: number[] | undefined;
-}
-
 /** The main interpreter's collector; undefined if its state cannot be read. */
 export function findCollectorState(
   memory: MemoryReader,
   runtime: PythonRuntime,
-): CollectorState | undefined {
+): CollectorFacts | undefined {
   const { layout, interpreters } = runtime;
   const main = interpreters.find((interpreter) => interpreter.id === 0) ?? interpreters[0];
   const at = (field: string) => main.gcState + layout.offset(`_gc_runtime_state.${field}`);

@@ -172,11 +172,14 @@ export class TypeTable {
       preheaderBytes: isGc ? GC_HEAD_BYTES + ((tp_flags & managedFlags) !== 0 ? 16 : 0) : 0,
       decode: decoder?.decode ?? decodeNothing,
       slots,
-      unexplained: unexplainedRanges(
-        decoder?.structSize ?? OBJECT_HEAD_BYTES,
-        tp_basicsize,
-        explainedOffsets(slots, tp_dictoffset, tp_weaklistoffset, base),
-      ),
+      unexplained:
+        decoder?.explainsBody === true
+          ? []
+          : unexplainedRanges(
+              decoder?.structSize ?? OBJECT_HEAD_BYTES,
+              tp_basicsize,
+              explainedOffsets(slots, tp_dictoffset, tp_weaklistoffset, base),
+            ),
     };
     this.types.push(info);
     this.decoderByType.push(decoder);

@@ -150,8 +150,19 @@ export interface CaptureFacts {
   /** How objects and runtime were found, in words, for `--verbose` and bug reports. */
   method: string[];
   problems: Problem[];
+  /** The cyclic collector of the main interpreter; undefined if it could not be read. */
+  collector?: CollectorFacts | undefined;
   /** Share of the references met that led to a decoded object, 0..1. */
   coverage: number;
+}
+
+export interface CollectorFacts {
+  /** `gc.isenabled()` */
+  enabled: boolean;
+  /** `gc.get_threshold()` */
+  thresholds: number[];
+  /** Collections so far per generation; undefined where this version keeps them elsewhere. */
+  collections: number[] | undefined;
 }
 
 /** Calls `visit` for each strong edge of `node`. For code that is not in a hot loop. */

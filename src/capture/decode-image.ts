@@ -1,0 +1,90 @@
+// Turns the copied pages of one target into a HeapGraph: finds the interpreters in the copy, enumerates pymalloc's blocks
+// and the collector's lists, decodes all objects, and names the roots. Works on a live process's copy and, later, on the
+// memory of a core file alike.
+
+import { Problems } from '../base/problems.ts';
+import { findCollectorState } from '../cpython/collector-state.ts';
+import { ObjectFinder } from '../cpython/find-objects.ts';
+import { type RuntimeLocation, readRuntime } from '../cpython/find-runtime.ts';
+import { readTrackedObjects } from '../cpython/gc-lists.ts';
+import { makePreviewWriter } from '../cpython/preview.ts';
+import { blockSizeAt, forEachLiveBlock, readPymalloc } from '../cpython/pymalloc.ts';
+import { referenceCountsOf } from '../cpython/reference-counts.ts';
+import type { CaptureFacts, HeapGraph } from '../graph/heap-graph.ts';
+import { ChunkFinder } from '../malloc/chunk-finder.ts';
+import type { MemoryImage } from '../memory/memory-image.ts';
+import { buildGraph, type FoundRoot } from './build-graph.ts';
+import { readRoots } from './read-roots.ts';
+
+export interface DecodeImageOptions {
+  image: MemoryImage;
+  location: RuntimeLocation;
+  /** [start, end) of the anonymous writable mappings, stacks left out: where an allocator's blocks may lie. */
+  heapRanges: readonly { start: number; end: number }[];
+  /** Facts of the copy; problems, coverage, collector and method are added here. */
+  facts: Omit<CaptureFacts, 'problems' | 'coverage' | 'python' | 'build' | 'collector'>;
+  /** Whether the collector's lists may be believed: no collection was running. */
+  listsAreStable: boolean;
+  threadNames?: ReadonlyMap<number, string>;
+  /** Called between and during phases; may throw to cancel. */
+  onProgress?: (phase: string, done: number) => void;
+}
+
+/**
+ * Throws UnsupportedError when the interpreters in the copy cannot be read. About 0.4 microseconds an object; see
+ * docs/benchmarks.md.
+ */
+export function decodeImage(options: DecodeImageOptions): HeapGraph {
+  const { image, location, onProgress } = options;
+  const problems = new Problems();
+  const runtime = readRuntime(image, location);
+  onProgress?.('reading pymalloc', 0);
+  const pymalloc = readPymalloc(image, runtime, problems);
+  const finder = new ObjectFinder({
+    image,
+    layout: runtime.layout,
+    problems,
+    typeType: runtime.typeType,
+    referenceCounts: referenceCountsOf(runtime.features),
+    managedFlags: runtime.features.managedFlags,
+    pools: { blockBytes: (word) => blockSizeAt(pymalloc, word) },
+    chunks: new ChunkFinder(image, options.heapRanges),
+    blockHeaderBytes: pymalloc.dataOffsetWords * 8,
+  });
+  onProgress?.('finding objects', 0);
+  if (options.listsAreStable) {
+    const tracked = readTrackedObjects(image, runtime, problems);
+    for (const word of tracked.words) {
+      if (!finder.addTracked(word)) {
+        problems.add('tracked-object-implausible', image.addressOfWord(word));
+      }
+    }
+  } else {
+    problems.add('collection-was-running', 0);
+  }
+  forEachLiveBlock(image, pymalloc, (word, bytes) => finder.addBlock(word, bytes));
+  const roots = readRoots(image, runtime, problems, options.threadNames);
+  for (const root of roots) finder.addRoot(root.address);
+  const found = finder.decodeAll((decoded) => onProgress?.('decoding objects', decoded));
+  onProgress?.('building the graph', found.word.length);
+  const foundRoots: FoundRoot[] = [];
+  for (const root of roots) {
+    foundRoots.push({ word: image.wordAtAddress(root.address), kind: root.kind, label: root.label });
+  }
+  return buildGraph({
+    found,
+    reader: finder,
+    writePreview: makePreviewWriter(runtime.layout),
+    roots: foundRoots,
+    capture: {
+      ...options.facts,
+      python: runtime.version.text,
+      build: runtime.build,
+      method: [...runtime.method, ...pymalloc.method],
+      collector: findCollectorState(image, runtime),
+      problems: problems.list(),
+      coverage:
+        found.referencesFollowed === 0 ? 1 : 1 - found.referencesLost / found.referencesFollowed,
+    },
+  });
+}
