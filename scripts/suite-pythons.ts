@@ -93,6 +93,8 @@ function prepareApt(work: string, mirror: string, suite: string): string[] {
     'APT::Sandbox::User': '',
     'APT::Install-Recommends': '0',
     'Acquire::Retries': '3',
+    // Otherwise a mirror that cannot be reached is a warning, and then all packages are unknown.
+    'APT::Update::Error-Mode': 'any',
     // The archive of a suite that has ended keeps its old date.
     'Acquire::Check-Valid-Until': 'false',
     'Debug::NoLocking': '1',
@@ -120,7 +122,9 @@ function run(command: string, args: string[], cwd?: string): string | undefined 
   if (result.error !== undefined) return `${command}: ${result.error.message}`;
   if (result.status === 0) return undefined;
   const lines = `${result.stdout}${result.stderr}`.trim().split('\n');
-  return `${command}: ${lines.slice(-2).join(' ')}`;
+  // apt's own errors, not those of the hooks that an image has configured.
+  const errors = lines.filter((line) => /^E: /.test(line));
+  return `${command}: ${(errors.length > 0 ? errors : lines).slice(0, 2).join(' ')}`;
 }
 
 function main(): void {

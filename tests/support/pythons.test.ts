@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { expect, it } from 'vitest';
+import { expect, it, vi } from 'vitest';
 import { allPythons, describeEachPython, onePythonPerMinor, startPython } from './pythons.ts';
 
 const program = `
@@ -46,4 +46,12 @@ it('has one Python per version where asked', () => {
   const minors = onePythonPerMinor().map((python) => python.minor);
   expect(new Set(minors).size).toBe(minors.length);
   expect(minors.length).toBeGreaterThan(0);
+});
+
+it('fails where a required version is missing', async () => {
+  vi.stubEnv('LEAKSCOPE_REQUIRED_PYTHONS', '3.8,2.7');
+  vi.resetModules();
+  const fresh = await import('./pythons.ts');
+  expect(() => fresh.allPythons()).toThrow('2.7');
+  vi.unstubAllEnvs();
 });

@@ -7,7 +7,7 @@ import { existsSync, readdirSync, readFileSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
-import { describe } from 'vitest';
+import { describe, it } from 'vitest';
 import { findPyenvVersions } from '../../scripts/pyenv.ts';
 import { suitePythons, suiteRoot } from '../../scripts/suite-pythons.ts';
 import { packagesFolder } from './packages.ts';
@@ -73,6 +73,7 @@ export function describeEachPython(
   const pythons = (all ? allPythons() : onePythonPerMinor()).filter(
     (python) => minors === undefined || minors.includes(python.minor),
   );
+  if (pythons.length === 0) describe.skip(`${title} (no Python)`, () => it('needs a Python'));
   describe.each(pythons.map((python) => ({ python, name: python.name })))(
     `${title} ($name)`,
     (row) => define(row.python),
