@@ -28,6 +28,12 @@ class GrowableColumn<A extends NumberArray> {
     this.array = grown;
   }
 
+  /** Forgets all cells and releases the storage. */
+  clear(): void {
+    this.array = this.allocate(0);
+    this.length = 0;
+  }
+
   /** The valid cells as an array of exactly `length`; shares the storage when it is already that long. */
   finish(): A {
     if (this.array.length === this.length) return this.array;

@@ -8,8 +8,8 @@ import type { ObjectReader, TypeInfo } from '../cpython/object-reader.ts';
 import {
   type CaptureFacts,
   type HeapGraph,
-  NodeFlag,
   NONE,
+  NodeFlag,
   RootKind,
   type TypeRow,
 } from '../graph/heap-graph.ts';
@@ -122,24 +122,20 @@ type NodeColumns = Pick<
 function buildNodes(options: BuildGraphOptions, rowByNode: Uint32Array): NodeColumns {
   const { found, reader, writePreview } = options;
   const nodeCount = rowByNode.length;
+  // One column at a time: each source is released before the next copy is made.
+  const typeId = takeColumn(found.typeId, rowByNode, new Uint32Array(nodeCount));
+  const shallowSize = takeColumn(found.shallowSize, rowByNode, new Float64Array(nodeCount));
+  const allocatedSize = takeColumn(found.allocatedSize, rowByNode, new Float64Array(nodeCount));
+  const referenceCount = takeColumn(found.referenceCount, rowByNode, new Uint32Array(nodeCount));
+  const nodeFlags = takeColumn(found.flags, rowByNode, new Uint8Array(nodeCount));
   const address = new Float64Array(nodeCount);
-  const typeId = new Uint32Array(nodeCount);
-  const shallowSize = new Float64Array(nodeCount);
-  const allocatedSize = new Float64Array(nodeCount);
-  const referenceCount = new Uint32Array(nodeCount);
-  const nodeFlags = new Uint8Array(nodeCount);
   const previewStart = new Uint32Array(nodeCount + 1);
-  const previews = growableUint8(nodeCount * 8 + 1024);
+  const previews = growableUint8(nodeCount * 12 + 1024);
   const addressOfWord = ascendingAddresses(found);
+  const words = found.word.array;
   for (let node = 0; node < nodeCount; node++) {
-    const row = rowByNode[node];
-    const word = found.word.array[row];
+    const word = words[rowByNode[node]];
     address[node] = addressOfWord(word);
-    typeId[node] = found.typeId.array[row];
-    shallowSize[node] = found.shallowSize.array[row];
-    allocatedSize[node] = found.allocatedSize.array[row];
-    referenceCount[node] = found.referenceCount.array[row];
-    nodeFlags[node] = found.flags.array[row];
     writePreview(reader, word, found.types[typeId[node]], previews);
     previewStart[node + 1] = previews.length;
   }
@@ -153,6 +149,18 @@ function buildNodes(options: BuildGraphOptions, rowByNode: Uint32Array): NodeCol
     previewStart,
     previewBytes: previews.finish(),
   };
+}
+
+/** Copies a column of rows to `byNode` in the order of nodes, and empties it. */
+function takeColumn<A extends Uint8Array | Uint32Array | Float64Array>(
+  column: { array: A; length: number; clear(): void },
+  rowByNode: Uint32Array,
+  byNode: A,
+): A {
+  const rows = column.array;
+  for (let node = 0; node < byNode.length; node++) byNode[node] = rows[rowByNode[node]];
+  column.clear();
+  return byNode;
 }
 
 /** `addressOfWord` for words that come in ascending order: no search per object. */

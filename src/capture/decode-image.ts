@@ -52,6 +52,8 @@ export function decodeImage(options: DecodeImageOptions): HeapGraph {
     blockHeaderBytes: pymalloc.dataOffsetWords * 8,
   });
   onProgress?.('finding objects', 0);
+  // Blocks first: in order of address, which is the order in which memory is fast to read.
+  forEachLiveBlock(image, pymalloc, (word, bytes) => finder.addBlock(word, bytes));
   if (options.listsAreStable) {
     const tracked = readTrackedObjects(image, runtime, problems);
     for (const word of tracked.words) {
@@ -62,14 +64,17 @@ export function decodeImage(options: DecodeImageOptions): HeapGraph {
   } else {
     problems.add('collection-was-running', 0);
   }
-  forEachLiveBlock(image, pymalloc, (word, bytes) => finder.addBlock(word, bytes));
   const roots = readRoots(image, runtime, problems, options.threadNames);
   for (const root of roots) finder.addRoot(root.address);
   const found = finder.decodeAll((decoded) => onProgress?.('decoding objects', decoded));
   onProgress?.('building the graph', found.word.length);
   const foundRoots: FoundRoot[] = [];
   for (const root of roots) {
-    foundRoots.push({ word: image.wordAtAddress(root.address), kind: root.kind, label: root.label });
+    foundRoots.push({
+      word: image.wordAtAddress(root.address),
+      kind: root.kind,
+      label: root.label,
+    });
   }
   return buildGraph({
     found,

@@ -128,7 +128,8 @@ export class ObjectFinder implements ObjectReader {
     this.objectBits = makeBitSet(wordCount);
     this.trackedBits = makeBitSet(wordCount);
     this.ownedBits = makeBitSet(wordCount);
-    const expected = Math.max(1024, wordCount >>> 4);
+    // Untouched capacity costs no memory; growing copies. Denser heaps than one object in 48 bytes are rare.
+    const expected = Math.max(1024, Math.ceil(wordCount / 6));
     this.word = growableUint32(expected);
     this.typeId = growableUint32(expected);
     this.edgeTargetWord = growableUint32(expected * 2);

@@ -317,7 +317,7 @@ const poolLowAddress = (image: MemoryImage, pool: number): number =>
 
 /**
  * Calls `visit` for each live block with the word of its data and the bytes that the data may take (with debug heads: that
- * were asked for), pool by pool in ascending order of address within each.
+ * were asked for), all in ascending order of address.
  */
 export function forEachLiveBlock(
   image: MemoryImage,
@@ -325,7 +325,8 @@ export function forEachLiveBlock(
   visit: (word: number, sizeBytes: number) => void,
 ): void {
   const { poolWord, blockBytes, endWord, liveBlocks, dataOffsetWords } = pymalloc;
-  for (let row = 0; row < poolWord.length; row++) {
+  const rows = Uint32Array.from(poolWord.keys()).sort((a, b) => poolWord[a] - poolWord[b]);
+  for (const row of rows) {
     const sizeBytes = blockBytes[row];
     const blockWords = sizeBytes / 8;
     const end = endWord[row];
