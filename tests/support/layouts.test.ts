@@ -5,7 +5,7 @@ import { readdirSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { structGroups } from '../../scripts/layout-structs.ts';
 import { findLayout, type Layout } from '../../src/cpython/layout.ts';
-import { onePythonPerMinor, startPython } from './pythons.ts';
+import { allPythons, startPython } from './pythons.ts';
 
 const MINORS = ['3.8', '3.9', '3.10', '3.11', '3.12', '3.13', '3.14', '3.15'];
 
@@ -203,7 +203,7 @@ describe('a running Python', () => {
     PicklerObject: '_pickle.Pickler',
   };
 
-  it.each(onePythonPerMinor())('$name has instances of the sizes of its layout', async (python) => {
+  it.each(allPythons())('$name has instances of the sizes of its layout', async (python) => {
     const layout = layoutOf(python.minor);
     const target = await startPython<Record<string, number>>(
       python,
