@@ -274,8 +274,10 @@ export class ObjectFinder implements ObjectReader {
     const halves = this.halves;
     const end = Math.min(endWord, this.image.runEnd(startWord));
     for (let w = startWord; w < end; w++) {
-      if (++this.scannedWords > MAX_SCANNED_WORDS)
-        return this.problem('scan-cut-off', this.currentWord);
+      if (++this.scannedWords > MAX_SCANNED_WORDS) {
+        this.problem('scan-cut-off', this.currentWord);
+        return;
+      }
       const lo = halves[w * 2];
       const hi = halves[w * 2 + 1];
       if ((lo & 7) !== 0 || (lo === 0 && hi === 0)) continue;
