@@ -200,7 +200,7 @@ describe('a running Python', () => {
     propertyobject: 'property',
     _PyNamespaceObject: 'types.SimpleNamespace',
     PyStructObject: 'struct.Struct',
-    PicklerObject: '_pickle.Pickler',
+    // Not _pickle.Pickler: it lost a member between 3.13.0 and 3.13.5. Decoders compare tp_basicsize.
   };
 
   it.each(allPythons())('$name has instances of the sizes of its layout', async (python) => {
