@@ -8,6 +8,7 @@
 import { MemoryReadError } from '../base/errors.ts';
 import type { Address, MemoryReader } from '../memory/memory-reader.ts';
 import { findInDict } from './dict-entries.ts';
+import { isObject } from './known-objects.ts';
 import type { Layout } from './layout.ts';
 import type { VersionFeatures } from './version.ts';
 
@@ -16,7 +17,6 @@ const MAX_INTERPRETERS = 4096;
 const SEARCH_BYTES = 2048;
 const GENERATION_BYTES = 24;
 const DICT_SUBCLASS = 1 << 29;
-const TYPE_SUBCLASS = 1 << 31;
 
 export interface PythonInterpreter {
   /** Of the PyInterpreterState. */
@@ -354,14 +354,5 @@ function isDictWith(context: Context, dict: Address, key: string): boolean {
   );
 }
 
-/** Whether an object of `dict` or a subclass lies at `address`. */
-function isDict(context: Context, address: Address): boolean {
-  const { memory, layout } = context;
-  if (address === 0 || address % 8 !== 0) return false;
-  const type = memory.readAddress(address + layout.offset('PyObject.ob_type'));
-  if (type === 0 || type % 8 !== 0) return false;
-  const flags = layout.offset('PyTypeObject.tp_flags');
-  if ((memory.readU32(type + flags) & DICT_SUBCLASS) === 0) return false;
-  const metatype = memory.readAddress(type + layout.offset('PyObject.ob_type'));
-  return metatype !== 0 && (memory.readU32(metatype + flags) & TYPE_SUBCLASS) !== 0;
-}
+const isDict = (context: Context, address: Address): boolean =>
+  isObject(context.memory, context.layout, address, DICT_SUBCLASS);

@@ -5,6 +5,11 @@ import { MemoryReadError } from '../base/errors.ts';
 import type { Address, MemoryReader } from '../memory/memory-reader.ts';
 import type { Layout } from './layout.ts';
 
+const READY = 1 << 12;
+const BYTES_SUBCLASS = 1 << 27;
+const TYPE_SUBCLASS = 1 << 31;
+/** A `bytes` or tuple that belongs to a code object has less. */
+const MAX_LENGTH = 1 << 24;
 const SINGLE_DIGIT = 1;
 /** lv_tag since 3.12: digit count * 8, sign in the low 2 bits (0 positive). */
 const SINGLE_DIGIT_TAG_SINCE_312 = 1 << 3;
@@ -39,6 +44,59 @@ export function findTypeAddress(
 ): Address | undefined {
   try {
     return memory.readAddress(address + layout.offset('PyObject.ob_type'));
+  } catch (error) {
+    if (error instanceof MemoryReadError) return undefined;
+    throw error;
+  }
+}
+
+/**
+ * Whether an object lies at `address`: its type is ready and has a metatype. `subclassFlag` is a bit of the type's
+ * tp_flags that must be set (Py_TPFLAGS_DICT_SUBCLASS and the like).
+ */
+export function isObject(
+  memory: MemoryReader,
+  layout: Layout,
+  address: Address,
+  subclassFlag = 0,
+): boolean {
+  if (address === 0 || address % 8 !== 0) return false;
+  const ob_type = layout.offset('PyObject.ob_type');
+  const tp_flags = layout.offset('PyTypeObject.tp_flags');
+  try {
+    const type = memory.readAddress(address + ob_type);
+    if (type === 0 || type % 8 !== 0) return false;
+    const flags = memory.readU32(type + tp_flags);
+    if ((flags & READY) === 0 || (flags & subclassFlag) !== subclassFlag) return false;
+    const metatype = memory.readAddress(type + ob_type);
+    if (metatype === 0 || metatype % 8 !== 0) return false;
+    return (memory.readU32(metatype + tp_flags) & TYPE_SUBCLASS) !== 0;
+  } catch (error) {
+    if (error instanceof MemoryReadError) return false;
+    throw error;
+  }
+}
+
+/** Items of the tuple at `address`; throws MemoryReadError. */
+export function readTuple(memory: MemoryReader, layout: Layout, address: Address): Address[] {
+  const length = memory.readI64(address + layout.offset('PyVarObject.ob_size'));
+  const items: Address[] = [];
+  const first = address + layout.offset('PyTupleObject.ob_item');
+  for (let i = 0; i < length && i < MAX_LENGTH; i++) items.push(memory.readAddress(first + i * 8));
+  return items;
+}
+
+/** Content of the `bytes` at `address`; undefined if it is none. */
+export function findBytesContent(
+  memory: MemoryReader,
+  layout: Layout,
+  address: Address,
+): Uint8Array | undefined {
+  if (!isObject(memory, layout, address, BYTES_SUBCLASS)) return undefined;
+  try {
+    const length = memory.readI64(address + layout.offset('PyVarObject.ob_size'));
+    if (length < 0 || length > MAX_LENGTH) return undefined;
+    return memory.bytesAt(address + layout.offset('PyBytesObject.ob_sval'), length);
   } catch (error) {
     if (error instanceof MemoryReadError) return undefined;
     throw error;

@@ -46,6 +46,18 @@ export class Layout {
     return offset / 8;
   }
 
+  /** Bytes [start, end) of `Struct.field` within its struct, up to the next field that is no part of it. */
+  range(field: string): { start: number; end: number } {
+    const struct = field.slice(0, field.indexOf('.'));
+    const start = this.offset(field);
+    let end = this.size(struct);
+    for (const [name, offset] of Object.entries(this.file.offsets)) {
+      if (offset <= start || offset >= end || !name.startsWith(`${struct}.`)) continue;
+      if (!name.startsWith(`${field}.`)) end = offset;
+    }
+    return { start, end };
+  }
+
   hasSize(struct: string): boolean {
     return this.file.sizes[struct] !== undefined;
   }
