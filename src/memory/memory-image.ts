@@ -28,7 +28,7 @@ export interface PageRun {
 export class MemoryImage implements MemoryReader {
   /** All pages, as 32-bit halves: the word `w` is `halves[2 * w] + 2^32 * halves[2 * w + 1]`. */
   readonly halves: Uint32Array;
-  /** The same memory in bytes; of at most the first 4 GiB, see `bytesAt` for the rest. */
+  /** Ascending, not overlapping. */
   readonly runs: readonly PageRun[];
   /** Row of `pageTables` per GiB of address space, in pages; 0 = nothing copied there. */
   private readonly tableByGib = new Uint32Array(1 << 18);
@@ -38,10 +38,10 @@ export class MemoryImage implements MemoryReader {
   private readonly runEndByPage: Uint32Array;
 
   /**
-   * Reserves room for `runs` (ascending, not overlapping) and touches every page of it, so that the copy, which is
-   * made while the target stands still, does not wait for page faults. The caller then fills `bytesOfRun`.
+   * An image of `runs` (ascending, not overlapping). Without `storage` its pages are zeros, which the caller fills through
+   * `bytesOfRun`; with it (see `allocateImageStorage`) the pages of the runs already lie there, end to end from page 1 on.
    */
-  constructor(runs: readonly PageRun[]) {
+  constructor(runs: readonly PageRun[], storage?: Uint32Array) {
     this.runs = runs;
     let pageCount = 1;
     const gibs = new Set<number>();
@@ -54,8 +54,9 @@ export class MemoryImage implements MemoryReader {
         gibs.add(gib);
     }
     assert(previousEnd <= 2 ** 48, 'addresses are below 2^48');
-    this.halves = new Uint32Array(pageCount * PAGE_WORDS * 2);
-    for (let i = 0; i < this.halves.length; i += PAGE_WORDS * 2) this.halves[i] = 0;
+    const halves = storage ?? allocateImageStorage(pageCount);
+    assert(halves.length >= pageCount * PAGE_WORDS * 2, 'the storage holds all runs');
+    this.halves = halves.subarray(0, pageCount * PAGE_WORDS * 2);
     this.pageTables = new Uint32Array((gibs.size + 1) * TABLE_PAGES);
     this.runEndByPage = new Uint32Array(pageCount);
     let table = 0;
@@ -195,6 +196,16 @@ export class MemoryImage implements MemoryReader {
     const length = bytes.indexOf(0);
     return Buffer.from(bytes.buffer, start, length < 0 ? bytes.length : length).toString('latin1');
   }
+}
+
+/**
+ * Room for `pageCount` pages, page 0 included, which stays zeros. Every page is touched, so that a copy that is made while
+ * the target stands still does not wait for page faults. About 0.3 s per GB. The limit is 16 GiB.
+ */
+export function allocateImageStorage(pageCount: number): Uint32Array {
+  const halves = new Uint32Array(pageCount * PAGE_WORDS * 2);
+  for (let i = 0; i < halves.length; i += PAGE_WORDS * 2) halves[i] = 0;
+  return halves;
 }
 
 /** An image of the given bytes; each piece is padded with zeros to whole pages. For tests and core files' small parts. */

@@ -1,0 +1,164 @@
+// Which pages of a process belong into a copy, and where each is had from: turns mappings and the pagemap into
+// CopyRuns. Writable private memory is read from the process. Of a library's files only the pages that the process has
+// changed are; the others are as in the file and are read there, which costs no pause and no memory of the target.
+//
+// Left out: code, shared memory, devices, what the caller asked to skip, and single mappings too large to look through.
+
+import { isFileMapping, isSpecialMapping, type Mapping, type Pagemap } from './mappings.ts';
+import { PAGE_SIZE, type PageRun } from './memory-image.ts';
+import type { Address } from './memory-reader.ts';
+
+export interface AddressRange {
+  start: Address;
+  /** Exclusive. */
+  end: Address;
+}
+
+/** Where the bytes of a run come from. */
+export type RunSource =
+  /** From the stopped process. */
+  | { kind: 'memory' }
+  /** Never changed since it was mapped: from the file, or from the process after it was continued. */
+  | { kind: 'file'; mapping: Mapping };
+
+export interface CopyRun extends PageRun {
+  source: RunSource;
+}
+
+export interface LeftOut {
+  mapping: Mapping;
+  reason: string;
+}
+
+export interface CopyLayout {
+  /** Ascending. */
+  runs: CopyRun[];
+  pageCount: number;
+  leftOut: LeftOut[];
+}
+
+/** Looking up each page of larger mappings would take longer than copying what a heap of 16 GiB has. */
+const MAX_MAPPING_BYTES = 64 * 2 ** 30;
+/** Of read-only data more than this per mapping is bulk (weights, dictionaries), not names of types. */
+const MAX_READ_ONLY_BYTES = 16 << 20;
+/** Unchanged pages of larger writable mappings are bulk that was mapped, not a library's static data. */
+const MAX_UNCHANGED_BYTES = 64 << 20;
+/** A run is read by one call, which takes less than 2 GiB. */
+const MAX_RUN_PAGES = (1 << 30) / PAGE_SIZE;
+
+const MEMORY: RunSource = { kind: 'memory' };
+
+/**
+ * The layout of a copy. `isElf` says whether a mapped file is an ELF file; of others only changed pages are copied.
+ * `skip` is rounded inward to pages. About 4 ms per 512 MiB of address space.
+ */
+export function computeCopyLayout(
+  mappings: readonly Mapping[],
+  pagemap: Pagemap | undefined,
+  isElf: (mapping: Mapping) => boolean,
+  skip: readonly AddressRange[] = [],
+): CopyLayout {
+  const runs: CopyRun[] = [];
+  const leftOut: LeftOut[] = [];
+  const skipped = [...skip].sort((a, b) => a.start - b.start);
+  for (const mapping of mappings) {
+    if (!isWanted(mapping)) continue;
+    if (mapping.end - mapping.start > MAX_MAPPING_BYTES) {
+      leftOut.push({ mapping, reason: 'larger than 64 GiB' });
+      continue;
+    }
+    if (isFileMapping(mapping)) appendFileRuns(mapping, pagemap, isElf, runs);
+    else appendAnonymousRuns(mapping, pagemap, skipped, runs);
+  }
+  const split = runs.flatMap(splitRun);
+  let pageCount = 0;
+  for (const run of split) pageCount += run.pageCount;
+  return { runs: split, pageCount, leftOut };
+}
+
+/** Memory that can hold Python objects or names: writable and private, or a library's read-only data. */
+function isWanted(mapping: Mapping): boolean {
+  if (!mapping.readable || !mapping.isPrivate || isSpecialMapping(mapping)) return false;
+  return mapping.writable || !mapping.executable;
+}
+
+function appendAnonymousRuns(
+  mapping: Mapping,
+  pagemap: Pagemap | undefined,
+  skip: readonly AddressRange[],
+  runs: CopyRun[],
+): void {
+  for (const { start, end } of subtractRanges(mapping, skip)) {
+    const present = findPresentRuns(start, end, pagemap, false);
+    for (const run of present) runs.push({ ...run, source: MEMORY });
+  }
+}
+
+function appendFileRuns(
+  mapping: Mapping,
+  pagemap: Pagemap | undefined,
+  isElf: (mapping: Mapping) => boolean,
+  runs: CopyRun[],
+): void {
+  const { start, end } = mapping;
+  const sizeBytes = end - start;
+  const limit = mapping.writable ? MAX_UNCHANGED_BYTES : MAX_READ_ONLY_BYTES;
+  const wantsUnchanged = sizeBytes <= limit && isElf(mapping);
+  if (!wantsUnchanged && !mapping.writable) return;
+  const changed = findPresentRuns(start, end, pagemap, true);
+  const source: RunSource = { kind: 'file', mapping };
+  let next = start;
+  for (const run of changed) {
+    if (wantsUnchanged) appendGap(next, run.address, source, runs);
+    runs.push({ ...run, source: MEMORY });
+    next = run.address + run.pageCount * PAGE_SIZE;
+  }
+  if (wantsUnchanged) appendGap(next, end, source, runs);
+}
+
+function appendGap(start: Address, end: Address, source: RunSource, runs: CopyRun[]): void {
+  if (end > start) runs.push({ address: start, pageCount: (end - start) / PAGE_SIZE, source });
+}
+
+/** Without a pagemap everything counts as present. */
+function findPresentRuns(
+  start: Address,
+  end: Address,
+  pagemap: Pagemap | undefined,
+  onlyOwn: boolean,
+): PageRun[] {
+  const runs: PageRun[] = [];
+  if (pagemap?.appendRuns(start, end, onlyOwn, runs) !== true) {
+    runs.push({ address: start, pageCount: (end - start) / PAGE_SIZE });
+  }
+  return runs;
+}
+
+/** What is left of a range without the whole pages of `skip`, which ascend. */
+export function subtractRanges(
+  { start, end }: AddressRange,
+  skip: readonly AddressRange[],
+): AddressRange[] {
+  const left: AddressRange[] = [];
+  let next = start;
+  for (const range of skip) {
+    const skipStart = Math.ceil(range.start / PAGE_SIZE) * PAGE_SIZE;
+    const skipEnd = Math.floor(range.end / PAGE_SIZE) * PAGE_SIZE;
+    if (skipEnd <= next || skipEnd <= skipStart) continue;
+    if (skipStart >= end) break;
+    if (skipStart > next) left.push({ start: next, end: skipStart });
+    next = skipEnd;
+  }
+  if (next < end) left.push({ start: next, end });
+  return left;
+}
+
+function splitRun(run: CopyRun): CopyRun[] {
+  if (run.pageCount <= MAX_RUN_PAGES) return [run];
+  const parts: CopyRun[] = [];
+  for (let done = 0; done < run.pageCount; done += MAX_RUN_PAGES) {
+    const pageCount = Math.min(MAX_RUN_PAGES, run.pageCount - done);
+    parts.push({ address: run.address + done * PAGE_SIZE, pageCount, source: run.source });
+  }
+  return parts;
+}

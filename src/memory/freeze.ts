@@ -1,0 +1,241 @@
+// Stops a process for as long as a synchronous function runs, and continues it whatever happens: in a `finally` here, and
+// by the watchdog process when leakscope dies. Source: signal(7), proc(5).
+//
+// Before every signal the start time is compared, because pids are reused. A target that somebody else has stopped or
+// holds with a debugger is refused: continuing it would be wrong. `ptrace` is not used. Not handled: leaving the target
+// stopped across turns of the event loop.
+
+import { assert } from '../base/assert.ts';
+import { AccessError } from '../base/errors.ts';
+import { openLiveMemory } from './access.ts';
+import type { LiveMemory } from './live-memory.ts';
+import {
+  findProcess,
+  findProcessStat,
+  findThreadStat,
+  listThreads,
+  type ProcessStat,
+  type ProcessStatus,
+} from './process-status.ts';
+import { Watchdog, waitMs } from './watchdog.ts';
+
+/** All threads stand still within a millisecond, unless one cannot be interrupted in the kernel. */
+const STOP_LIMIT_MS = 500;
+/** Without a sign of life for this long while the target stands still, the watchdog continues it. */
+const SILENCE_LIMIT_MS = 10_000;
+const SPIN_MS = 1;
+
+/** What freezing needs of the system; replaced in tests. */
+export interface ProcessControl {
+  findProcess(pid: number): ProcessStatus | undefined;
+  findProcessStat(pid: number): ProcessStat | undefined;
+  listThreads(pid: number): number[];
+  findThreadStat(pid: number, tid: number): ProcessStat | undefined;
+  signal(pid: number, signal: 'SIGSTOP' | 'SIGCONT'): void;
+  startWatchdog(target: { pid: number; startTimeTicks: number }): Guard;
+}
+
+/** What freezing needs of the watchdog. */
+export interface Guard {
+  readonly isAlive: boolean;
+  arm(): void;
+  disarm(): void;
+  close(): void;
+}
+
+const systemControl: ProcessControl = {
+  findProcess,
+  findProcessStat,
+  listThreads,
+  findThreadStat,
+  signal: (pid, signal) => process.kill(pid, signal),
+  startWatchdog: (target) => Watchdog.start(target, SILENCE_LIMIT_MS),
+};
+
+export interface FrozenResult<T> {
+  value: T;
+  /** Milliseconds from SIGSTOP to SIGCONT. */
+  pauseMs: number;
+}
+
+/** A process that may be read and stopped; one watchdog serves all its freezes. */
+export class LiveTarget {
+  readonly pid: number;
+  /** With the pid it names this process and no later one. */
+  readonly startTimeTicks: number;
+  /** Its memory as it is at each moment. */
+  readonly memory: LiveMemory;
+  private readonly control: ProcessControl;
+  private guard: Guard | undefined;
+  private isFrozen = false;
+
+  constructor(status: ProcessStatus, memory: LiveMemory, control: ProcessControl) {
+    this.pid = status.pid;
+    this.startTimeTicks = status.startTimeTicks;
+    this.memory = memory;
+    this.control = control;
+  }
+
+  /**
+   * Stops the target, runs `use`, continues it. `use` must be synchronous; it calls `stillWorking` at least every few
+   * seconds. Throws AccessError when the target cannot be stopped or was continued by somebody else meanwhile (what was
+   * read may then be mixed), and what `use` throws.
+   */
+  withFrozen<T>(use: (stillWorking: () => void) => T): FrozenResult<T> {
+    assert(!this.isFrozen, 'a target is frozen once at a time');
+    this.refuseUnlessStoppable();
+    const guard = this.startGuard();
+    guard.arm();
+    let startedAt = 0;
+    let pauseMs = 0;
+    let value: T;
+    let stayedStopped = false;
+    try {
+      // Again, because starting the watchdog takes a while.
+      this.refuseUnlessStoppable();
+      startedAt = performance.now();
+      this.control.signal(this.pid, 'SIGSTOP');
+      this.isFrozen = true;
+      this.waitUntilStopped();
+      value = use(() => guard.arm());
+      stayedStopped = this.findRunningThread() === undefined;
+    } finally {
+      if (this.isFrozen) this.resume();
+      pauseMs = performance.now() - startedAt;
+      this.isFrozen = false;
+      guard.disarm();
+    }
+    if (!stayedStopped) throw this.wasContinued();
+    return { value, pauseMs };
+  }
+
+  /** Whether the process that was opened still runs. */
+  get isAlive(): boolean {
+    return this.isSame();
+  }
+
+  close(): void {
+    this.guard?.close();
+    this.memory.close();
+  }
+
+  private startGuard(): Guard {
+    if (this.guard?.isAlive === true) return this.guard;
+    this.guard?.close();
+    this.guard = this.control.startWatchdog(this);
+    return this.guard;
+  }
+
+  private refuseUnlessStoppable(): void {
+    const status = this.control.findProcess(this.pid);
+    if (status?.startTimeTicks !== this.startTimeTicks) throw hasEnded(this.pid);
+    refuseState(status);
+  }
+
+  private isSame(): boolean {
+    return this.control.findProcessStat(this.pid)?.startTimeTicks === this.startTimeTicks;
+  }
+
+  private waitUntilStopped(): void {
+    const begin = performance.now();
+    for (;;) {
+      const running = this.findRunningThread();
+      if (running === undefined) return;
+      const waitedMs = performance.now() - begin;
+      if (waitedMs > STOP_LIMIT_MS) throw doesNotStop(this.pid, running);
+      if (waitedMs > SPIN_MS) waitMs(0.2);
+    }
+  }
+
+  /** A thread that is not stopped. Lists again at the end: a thread may have been started before its starter stopped. */
+  private findRunningThread(): ProcessStat | undefined {
+    const stopped = new Set<number>();
+    for (;;) {
+      const fresh = this.control.listThreads(this.pid).filter((tid) => !stopped.has(tid));
+      if (fresh.length === 0) {
+        if (stopped.size === 0) throw hasEnded(this.pid);
+        return undefined;
+      }
+      for (const tid of fresh) {
+        const stat = this.control.findThreadStat(this.pid, tid);
+        // Threads that have ended stand still, too.
+        if (stat !== undefined && !'TZX'.includes(stat.state)) return stat;
+        stopped.add(tid);
+      }
+    }
+  }
+
+  private resume(): void {
+    if (!this.isSame()) return;
+    try {
+      this.control.signal(this.pid, 'SIGCONT');
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+    }
+  }
+
+  private wasContinued(): AccessError {
+    return new AccessError({
+      fact: `The copy of process ${this.pid} cannot be used`,
+      reason: 'the process was continued by somebody else while its memory was read',
+      next: `Try again; if it happens again, see what sends SIGCONT to process ${this.pid}.`,
+    });
+  }
+}
+
+/**
+ * Opens a process for reading and stopping. Tests the permission for both and sends nothing. Throws AccessError for a
+ * process that is gone, not ours, stopped, traced, or leakscope itself.
+ */
+export function openTarget(pid: number, control: ProcessControl = systemControl): LiveTarget {
+  if (pid === process.pid) throw cannotStop(pid, 'it is leakscope itself', 'Give another pid.');
+  const memory = openLiveMemory(pid);
+  try {
+    const status = control.findProcess(pid);
+    if (status === undefined) throw hasEnded(pid);
+    refuseState(status);
+    refuseWithoutSignals(pid);
+    return new LiveTarget(status, memory, control);
+  } catch (error) {
+    memory.close();
+    throw error;
+  }
+}
+
+function refuseState(status: ProcessStatus): void {
+  const { pid, state, tracerPid } = status;
+  if (state === 'Z' || state === 'X') throw hasEnded(pid);
+  if (tracerPid !== 0 || state === 't') {
+    const next = 'Detach the debugger (or strace) first.';
+    throw cannotStop(pid, `process ${tracerPid} holds it as a debugger`, next);
+  }
+  if (state === 'T') {
+    throw cannotStop(pid, 'it is stopped already', `Continue it first: kill -CONT ${pid}.`);
+  }
+}
+
+function refuseWithoutSignals(pid: number): void {
+  try {
+    process.kill(pid, 0);
+  } catch (cause) {
+    const reason = 'leakscope may read it but not send it signals';
+    const next = `Run leakscope as root: sudo leakscope … ${pid}.`;
+    throw new AccessError({ fact: `Cannot stop process ${pid}`, reason, next }, { cause });
+  }
+}
+
+const cannotStop = (pid: number, reason: string, next: string): AccessError =>
+  new AccessError({ fact: `Cannot stop process ${pid} for a copy`, reason, next });
+
+const hasEnded = (pid: number): AccessError =>
+  new AccessError({
+    fact: `Cannot read process ${pid}`,
+    reason: 'it has ended',
+    next: 'Run `leakscope ps` to see the processes that can be read.',
+  });
+
+function doesNotStop(pid: number, { pid: tid, name, state }: ProcessStat): AccessError {
+  const why = state === 'D' ? 'waits in the kernel and cannot be interrupted' : 'did not stop';
+  const reason = `its thread ${tid} (${name}) ${why} within ${STOP_LIMIT_MS} ms`;
+  return cannotStop(pid, reason, 'The process runs on; try again.');
+}

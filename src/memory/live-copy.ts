@@ -1,0 +1,349 @@
+// A consistent copy of a running process: stops it, looks which pages it has now, copies them, continues it. Turns a
+// LiveTarget into a MemoryImage with the facts of that moment (threads, mappings, resident set, pause).
+//
+// Everything that does not need the target to stand still is done before (room for the copy, page faults of that room) or
+// after (pages that are as in their file, the image's index). Pages that are swapped out are read, and thereby swapped in.
+
+import { closeSync, readSync } from 'node:fs';
+import { AccessError, UnsupportedError } from '../base/errors.ts';
+import {
+  type AddressRange,
+  type CopyLayout,
+  type CopyRun,
+  computeCopyLayout,
+  type LeftOut,
+} from './copy-layout.ts';
+import type { LiveTarget } from './freeze.ts';
+import type { LiveMemory } from './live-memory.ts';
+import { openMappedFile } from './mapped-files.ts';
+import { decodeMappings, type Mapping, Pagemap } from './mappings.ts';
+import { allocateImageStorage, MemoryImage, PAGE_SIZE, type PageRun } from './memory-image.ts';
+import { findProcText, findRssBytes } from './process-status.ts';
+import { readThreadNames, readThreadStates, type ThreadState } from './threads.ts';
+import { waitMs } from './watchdog.ts';
+
+/** How often the check of the caller may ask for another moment. */
+const MAX_CHECKS = 100;
+/** How often the room for the copy may prove too small. */
+const MAX_GROWTHS = 6;
+const SLACK_PAGES = (8 << 20) / PAGE_SIZE;
+/** A Uint32Array, which the image is, ends at 16 GiB. */
+const MAX_PAGES = 2 ** 34 / PAGE_SIZE - 1;
+const SIGN_OF_LIFE_MS = 1000;
+
+export interface CopyOptions {
+  /** Memory to leave out, such as the data of large arrays. */
+  skip?: readonly AddressRange[];
+  /**
+   * Asked when the target stands still and before anything is copied: whether this moment is good. If not, the target
+   * is continued and stopped again a little later, at most 100 times; the last time it is copied all the same.
+   */
+  check?: (memory: LiveMemory) => boolean;
+}
+
+export interface LiveCopy {
+  image: MemoryImage;
+  /** Of the moment of the copy. */
+  mappings: Mapping[];
+  threads: ThreadState[];
+  /** ISO 8601, UTC. */
+  at: string;
+  /** Milliseconds for which the target stood still while it was copied. */
+  pauseMs: number;
+  /** The same with all earlier stops of this copy, which found a bad moment or too little room. */
+  totalPauseMs: number;
+  /** Stops that were made, at least 1. */
+  tries: number;
+  /** Whether `check` was content in the end; true without a check. */
+  checkPassed: boolean;
+  /** Bytes copied while the target stood still. */
+  copiedBytes: number;
+  /** Resident set of the target at that moment. */
+  rssBytes: number;
+  /** Bytes that should have been copied and could not be read. */
+  unreadableBytes: number;
+  /** Mappings that were not looked at, and why. */
+  leftOut: LeftOut[];
+}
+
+/** What is known and open before the target is stopped. */
+interface Copier {
+  target: LiveTarget;
+  pagemap: Pagemap | undefined;
+  files: MappedFiles;
+  skip: readonly AddressRange[];
+  mapsText: string;
+  mappings: Mapping[];
+}
+
+/** What a stop of the target brought. */
+type Attempt =
+  | { kind: 'bad moment' }
+  | { kind: 'no room'; pageCount: number }
+  | ({ kind: 'copied' } & FrozenState);
+
+interface FrozenState {
+  mappings: Mapping[];
+  layout: CopyLayout;
+  placed: PlacedRuns;
+  threads: ThreadState[];
+  at: string;
+  rssBytes: number;
+  checkPassed: boolean;
+}
+
+/**
+ * Copies a process. Synchronous; takes about 0.3 s per GB before the stop. Throws AccessError when the target ends or
+ * cannot be stopped, UnsupportedError above 16 GiB.
+ */
+export function copyLive(target: LiveTarget, options: CopyOptions = {}): LiveCopy {
+  const { pid } = target;
+  const mapsText = readMapsText(pid);
+  const mappings = decodeMappings(mapsText);
+  const files = new MappedFiles(pid);
+  const pagemap = Pagemap.open(pid);
+  const skip = options.skip ?? [];
+  const copier: Copier = { target, pagemap, files, skip, mapsText, mappings };
+  try {
+    return copyWith(copier, options.check);
+  } finally {
+    pagemap?.close();
+    files.close();
+  }
+}
+
+function copyWith(copier: Copier, check: CopyOptions['check']): LiveCopy {
+  const { target, files } = copier;
+  for (const mapping of copier.mappings) files.isElf(mapping);
+  let storage = makeRoom(layOut(copier, copier.mappings).pageCount, target.pid);
+  let totalPauseMs = 0;
+  let growths = 0;
+  for (let tries = 1; ; tries++) {
+    const isLastCheck = tries - growths >= MAX_CHECKS;
+    const { value, pauseMs } = target.withFrozen((stillWorking) =>
+      attemptCopy(copier, storage, stillWorking, check, isLastCheck),
+    );
+    totalPauseMs += pauseMs;
+    if (value.kind === 'bad moment') waitMs(Math.min(tries, 5));
+    else if (value.kind === 'no room') {
+      if (++growths > MAX_GROWTHS) throw growsTooFast(target.pid);
+      storage = makeRoom(value.pageCount, target.pid);
+    } else {
+      return finishCopy(copier, storage, value, { pauseMs, totalPauseMs, tries });
+    }
+  }
+}
+
+/** Runs while the target stands still: nothing here may wait or allocate much. */
+function attemptCopy(
+  copier: Copier,
+  storage: Uint32Array,
+  stillWorking: () => void,
+  check: CopyOptions['check'],
+  isLastCheck: boolean,
+): Attempt {
+  const { target } = copier;
+  const checkPassed = check === undefined || check(target.memory);
+  if (!checkPassed && !isLastCheck) return { kind: 'bad moment' };
+  const at = new Date().toISOString();
+  const mapsText = readMapsText(target.pid);
+  const mappings = mapsText === copier.mapsText ? copier.mappings : decodeMappings(mapsText);
+  const layout = layOut(copier, mappings);
+  if ((layout.pageCount + 1) * PAGE_SIZE > storage.byteLength) {
+    return { kind: 'no room', pageCount: layout.pageCount };
+  }
+  const placed = copyRuns(layout.runs, target.memory, storage, stillWorking);
+  const threads = readThreadStates(target.pid);
+  const rssBytes = findRssBytes(target.pid) ?? 0;
+  return { kind: 'copied', mappings, layout, placed, threads, at, rssBytes, checkPassed };
+}
+
+function finishCopy(
+  { target, files }: Copier,
+  storage: Uint32Array,
+  state: FrozenState,
+  pause: Pick<LiveCopy, 'pauseMs' | 'totalPauseMs' | 'tries'>,
+): LiveCopy {
+  const { placed, layout, mappings, threads, at, rssBytes, checkPassed } = state;
+  if (placed.copiedBytes === 0) throw hasNoMemory(target.pid);
+  const runs = fillFromFiles(placed, storage, files, target.memory);
+  readThreadNames(target.pid, threads);
+  return {
+    image: new MemoryImage(runs, storage),
+    mappings,
+    threads,
+    at,
+    ...pause,
+    checkPassed,
+    copiedBytes: placed.copiedBytes,
+    rssBytes,
+    unreadableBytes: placed.unreadableBytes,
+    leftOut: layout.leftOut,
+  };
+}
+
+const layOut = (copier: Copier, mappings: readonly Mapping[]): CopyLayout =>
+  computeCopyLayout(
+    mappings,
+    copier.pagemap,
+    (mapping) => copier.files.isElf(mapping),
+    copier.skip,
+  );
+
+interface PlacedRuns {
+  /** Ascending; all of them lie in the storage one after the other from page 1 on. */
+  runs: CopyRun[];
+  copiedBytes: number;
+  unreadableBytes: number;
+}
+
+/** Copies what comes from memory and leaves room for what comes from files. */
+function copyRuns(
+  runs: readonly CopyRun[],
+  memory: LiveMemory,
+  storage: Uint32Array,
+  stillWorking: () => void,
+): PlacedRuns {
+  const bytes = new Uint8Array(storage.buffer, storage.byteOffset, storage.byteLength);
+  const placed: CopyRun[] = [];
+  let at = PAGE_SIZE;
+  let copiedBytes = 0;
+  let unreadableBytes = 0;
+  let toldAt = performance.now();
+  for (const run of runs) {
+    let { pageCount } = run;
+    if (run.source.kind === 'memory') {
+      const wanted = pageCount * PAGE_SIZE;
+      pageCount = Math.floor(memory.readAvailable(run.address, bytes, at, wanted) / PAGE_SIZE);
+      copiedBytes += pageCount * PAGE_SIZE;
+      unreadableBytes += wanted - pageCount * PAGE_SIZE;
+      const now = performance.now();
+      if (now - toldAt > SIGN_OF_LIFE_MS) {
+        stillWorking();
+        toldAt = now;
+      }
+    }
+    if (pageCount === 0) continue;
+    placed.push(pageCount === run.pageCount ? run : { ...run, pageCount });
+    at += pageCount * PAGE_SIZE;
+  }
+  return { runs: placed, copiedBytes, unreadableBytes };
+}
+
+/** Fills the rooms for unchanged pages and drops those that cannot be had; returns the runs of the image. */
+function fillFromFiles(
+  placed: PlacedRuns,
+  storage: Uint32Array,
+  files: MappedFiles,
+  memory: LiveMemory,
+): PageRun[] {
+  const bytes = new Uint8Array(storage.buffer, storage.byteOffset, storage.byteLength);
+  const runs: PageRun[] = [];
+  let from = PAGE_SIZE;
+  let to = PAGE_SIZE;
+  for (const { address, pageCount, source } of placed.runs) {
+    const byteCount = pageCount * PAGE_SIZE;
+    const room = bytes.subarray(from, from + byteCount);
+    const isFilled =
+      source.kind === 'memory' ||
+      files.fill(source.mapping, address, room) ||
+      memory.readAvailable(address, room, 0, byteCount) === byteCount;
+    if (isFilled) {
+      if (to !== from) bytes.copyWithin(to, from, from + byteCount);
+      runs.push({ address, pageCount });
+      to += byteCount;
+    } else placed.unreadableBytes += byteCount;
+    from += byteCount;
+  }
+  return runs;
+}
+
+/** The files behind mappings, opened before the target is stopped. */
+class MappedFiles {
+  private readonly pid: number;
+  /** By path and inode; -1 is no ELF file or not to be had. */
+  private readonly fds = new Map<string, number>();
+
+  constructor(pid: number) {
+    this.pid = pid;
+  }
+
+  isElf(mapping: Mapping): boolean {
+    return this.open(mapping) >= 0;
+  }
+
+  private open(mapping: Mapping): number {
+    if (mapping.inode === 0) return -1;
+    const key = `${mapping.inode} ${mapping.path}`;
+    let fd = this.fds.get(key);
+    if (fd === undefined) {
+      fd = openElfOnly(this.pid, mapping);
+      this.fds.set(key, fd);
+    }
+    return fd;
+  }
+
+  /** Fills `room` with what the mapping shows from `address` on where it was never written; zeros behind the file's end. */
+  fill(mapping: Mapping, address: number, room: Uint8Array): boolean {
+    const fd = this.open(mapping);
+    if (fd < 0) return false;
+    const offset = mapping.offset + address - mapping.start;
+    try {
+      let done = 0;
+      while (done < room.length) {
+        const count = readSync(fd, room, done, room.length - done, offset + done);
+        if (count === 0) break;
+        done += count;
+      }
+      room.fill(0, done);
+      return done > 0;
+    } catch {
+      return false;
+    }
+  }
+
+  close(): void {
+    for (const fd of this.fds.values()) if (fd >= 0) closeSync(fd);
+  }
+}
+
+function openElfOnly(pid: number, mapping: Mapping): number {
+  const fd = openMappedFile(pid, mapping);
+  if (fd === undefined) return -1;
+  const magic = Buffer.alloc(4);
+  if (readSync(fd, magic, 0, 4, 0) === 4 && magic.toString('latin1') === '\x7fELF') return fd;
+  closeSync(fd);
+  return -1;
+}
+
+function makeRoom(pageCount: number, pid: number): Uint32Array {
+  if (pageCount > MAX_PAGES) {
+    throw new UnsupportedError({
+      fact: `Cannot copy process ${pid}`,
+      reason: `it has ${Math.round((pageCount * PAGE_SIZE) / 2 ** 30)} GiB of private memory; a copy holds 16 GiB`,
+      next: 'Take a core file with gcore and give its name instead of the pid.',
+    });
+  }
+  const slack = Math.ceil(pageCount / 50) + SLACK_PAGES;
+  return allocateImageStorage(Math.min(pageCount + slack, MAX_PAGES) + 1);
+}
+
+function readMapsText(pid: number): string {
+  const text = findProcText(`/proc/${pid}/maps`);
+  if (text === undefined || text === '') throw hasNoMemory(pid);
+  return text;
+}
+
+const hasNoMemory = (pid: number): AccessError =>
+  new AccessError({
+    fact: `Cannot copy process ${pid}`,
+    reason: 'it has ended, or it runs another program since leakscope opened it',
+    next: 'Run `leakscope ps` to see the processes that can be read.',
+  });
+
+const growsTooFast = (pid: number): AccessError =>
+  new AccessError({
+    fact: `Cannot copy process ${pid}`,
+    reason: `its memory grew faster than room for the copy could be made, ${MAX_GROWTHS} times`,
+    next: 'Try again.',
+  });
