@@ -1,69 +1,214 @@
-// What frames need of a code object: turns it into the names of its local variables (stringIds) and the number of slots
-// that its frames have. Cached per code object.
-// Source: Include/cpython/code.h, Objects/codeobject.c (3.8 to 3.15).
+// Understands code objects through any MemoryReader: their names, the names of their variables, and which line an
+// instruction belongs to. Source: Objects/codeobject.c, Objects/lnotab_notes.txt (3.8 to 3.10),
+// Objects/locations.md (3.11 to 3.15; InternalDocs/code_objects.md in newer branches), PEP 626, PEP 657.
 
+import { MemoryReadError } from '../base/errors.ts';
+import type { Address, MemoryReader } from '../memory/memory-reader.ts';
+import { findStrText } from './dict-entries.ts';
+import type { PythonRuntime } from './find-runtime.ts';
+import { findBytesContent, findTypeAddress, isObject, readTuple } from './known-objects.ts';
 import type { Layout } from './layout.ts';
-import type { ObjectReader } from './object-reader.ts';
+import type { VersionFeatures } from './version.ts';
 
-const MAX_LOCALS = 1 << 16;
+const MAX_VARIABLES = 1 << 16;
 const MAX_STACK = 1 << 16;
+/** Bits of co_localspluskinds (3.11). */
+const CO_FAST_CELL = 0x40;
+const CO_FAST_FREE = 0x80;
 
-export interface CodeSlots {
-  /** StringIds: of arguments and local variables, then cells and free variables. */
-  names: Uint32Array;
-  /** co_stacksize */
-  stackSize: number;
+export interface CodeVariable {
+  name: string;
+  /** Variables of kind `cell` and `free` hold a cell object (once it has been made), which holds the value. */
+  kind: 'local' | 'cell' | 'free';
 }
 
-const NO_SLOTS: CodeSlots = { names: new Uint32Array(0), stackSize: 0 };
+export interface CodeFacts {
+  address: Address;
+  co_name: string;
+  /** co_name before 3.11. */
+  co_qualname: string;
+  co_filename: string;
+  co_firstlineno: number;
+  co_stacksize: number;
+  /** In the order of a frame's `localsplus`. */
+  variables: readonly CodeVariable[];
+  /** Address of the first instruction (3.11 and later), 0 before: instructions are counted from it. */
+  instructions: Address;
+  /** Content of co_lnotab or co_linetable; empty if it cannot be read. */
+  lineTable: Uint8Array;
+}
 
-/** The slots of the code object at `codeWord`; none if there is no readable code object. Cached for one reader. */
-export function makeCodeSlots(
-  layout: Layout,
-): (reader: ObjectReader, codeWord: number) => CodeSlots {
-  let owner: ObjectReader | undefined;
-  let known = new Map<number, CodeSlots>();
-  const read = makeReadCodeSlots(layout);
-  return (reader, codeWord) => {
-    if (reader !== owner) {
-      owner = reader;
-      known = new Map();
-    }
-    let slots = known.get(codeWord);
-    if (slots === undefined) {
-      slots = read(reader, codeWord);
-      known.set(codeWord, slots);
-    }
-    return slots;
+/** For reading many code objects: each is understood once. */
+export interface CodeReader {
+  memory: MemoryReader;
+  layout: Layout;
+  features: VersionFeatures;
+  /** PyCode_Type, 0 where it has no symbol: then anything that looks like one is taken for a code object. */
+  codeType: Address;
+  known: Map<Address, CodeFacts | undefined>;
+}
+
+export const makeCodeReader = (memory: MemoryReader, runtime: PythonRuntime): CodeReader => ({
+  memory,
+  layout: runtime.layout,
+  features: runtime.features,
+  codeType: runtime.findSymbol('PyCode_Type') ?? 0,
+  known: new Map(),
+});
+
+/** The code object at `address`; undefined if there is none or it cannot be read. */
+export function findCode(reader: CodeReader, address: Address): CodeFacts | undefined {
+  const known = reader.known.get(address);
+  if (known !== undefined || reader.known.has(address)) return known;
+  let code: CodeFacts | undefined;
+  try {
+    code = decodeCode(reader, address);
+  } catch (error) {
+    if (!(error instanceof MemoryReadError)) throw error;
+  }
+  reader.known.set(address, code);
+  return code;
+}
+
+function decodeCode(reader: CodeReader, address: Address): CodeFacts | undefined {
+  const { memory, layout, codeType } = reader;
+  if (!isObject(memory, layout, address)) return undefined;
+  if (codeType !== 0 && findTypeAddress(memory, layout, address) !== codeType) return undefined;
+  const at = (field: string) => address + layout.offset(`PyCodeObject.${field}`);
+  const text = (field: string) => findStrText(memory, layout, memory.readAddress(at(field)));
+  const co_name = text('co_name');
+  const co_filename = text('co_filename');
+  const co_firstlineno = memory.readI32(at('co_firstlineno'));
+  const co_stacksize = memory.readI32(at('co_stacksize'));
+  if (co_name === undefined || co_filename === undefined || co_firstlineno < 0) return undefined;
+  if (co_stacksize < 0 || co_stacksize > MAX_STACK) return undefined;
+  const table = layout.has('PyCodeObject.co_linetable') ? 'co_linetable' : 'co_lnotab';
+  return {
+    address,
+    co_name,
+    co_qualname:
+      (layout.has('PyCodeObject.co_qualname') ? text('co_qualname') : co_name) ?? co_name,
+    co_filename,
+    co_firstlineno,
+    co_stacksize,
+    variables: decodeCodeVariables(reader, address),
+    instructions: layout.has('PyCodeObject.co_code_adaptive') ? at('co_code_adaptive') : 0,
+    lineTable: findBytesContent(memory, layout, memory.readAddress(at(table))) ?? new Uint8Array(0),
   };
 }
 
-function makeReadCodeSlots(layout: Layout): (reader: ObjectReader, codeWord: number) => CodeSlots {
-  const tuples = (
-    layout.has('PyCodeObject.co_localsplusnames')
-      ? ['co_localsplusnames']
-      : ['co_varnames', 'co_cellvars', 'co_freevars']
-  ).map((field) => layout.word(`PyCodeObject.${field}`));
-  const ob_item = layout.word('PyTupleObject.ob_item');
-  const stacksize = layout.offset('PyCodeObject.co_stacksize') / 4;
-  const codeWords = Math.floor(layout.size('PyCodeObject') / 8);
-  return (reader, codeWord) => {
-    const { halves, image } = reader;
-    if (codeWord === 0 || codeWord + codeWords > image.runEnd(codeWord)) return NO_SLOTS;
-    if (reader.findType(codeWord)?.tp_name !== 'code') return NO_SLOTS;
-    const names: number[] = [];
-    for (const field of tuples) {
-      const tuple = reader.follow(codeWord + field);
-      if (tuple === 0 || tuple + ob_item > image.runEnd(tuple)) continue;
-      const room = image.runEnd(tuple) - tuple - ob_item;
-      const count = Math.min(halves[(tuple + 2) * 2], room, MAX_LOCALS);
-      for (let i = 0; i < count; i++) {
-        const at = (tuple + ob_item + i) * 2;
-        names.push(reader.internStr(halves[at], halves[at + 1]));
-      }
-    }
-    const stackSize = Math.min(halves[codeWord * 2 + stacksize], MAX_STACK);
-    return { names: Uint32Array.from(names), stackSize };
-  };
+/** Names and kinds of the variables of the code object at `address`, as a frame stores them. Throws MemoryReadError. */
+export function decodeCodeVariables(reader: CodeReader, address: Address): CodeVariable[] {
+  const { memory, layout } = reader;
+  const at = (field: string) => address + layout.offset(`PyCodeObject.${field}`);
+  const names = (field: string) =>
+    readTuple(memory, layout, memory.readAddress(at(field))).map(
+      (name) => findStrText(memory, layout, name) ?? '?',
+    );
+  if (!layout.has('PyCodeObject.co_localsplusnames')) {
+    return [
+      ...names('co_varnames').map((name) => ({ name, kind: 'local' as const })),
+      ...names('co_cellvars').map((name) => ({ name, kind: 'cell' as const })),
+      ...names('co_freevars').map((name) => ({ name, kind: 'free' as const })),
+    ].slice(0, MAX_VARIABLES);
+  }
+  const kinds = findBytesContent(memory, layout, memory.readAddress(at('co_localspluskinds')));
+  return names('co_localsplusnames')
+    .slice(0, MAX_VARIABLES)
+    .map((name, i) => ({ name, kind: kindOfVariable(kinds?.[i] ?? 0) }));
 }
 
+const kindOfVariable = (bits: number): CodeVariable['kind'] =>
+  (bits & CO_FAST_FREE) !== 0 ? 'free' : (bits & CO_FAST_CELL) !== 0 ? 'cell' : 'local';
+
+/**
+ * The line of the instruction at `offset` bytes from the code's first one; the function's first line for what lies before
+ * it, undefined for an instruction that belongs to no line (and when the table cannot be read).
+ */
+export function lineOfInstruction(
+  reader: CodeReader,
+  code: CodeFacts,
+  offset: number,
+): number | undefined {
+  if (offset < 0) return code.co_firstlineno;
+  switch (reader.features.lineTable) {
+    case 'lnotab':
+      return lineByLnotab(code.lineTable, code.co_firstlineno, offset);
+    case 'since310':
+      return lineSince310(code.lineTable, code.co_firstlineno, offset);
+    case 'since311':
+      return lineSince311(code.lineTable, code.co_firstlineno, offset);
+  }
+}
+
+const signedByte = (byte: number): number => (byte << 24) >> 24;
+
+/** Pairs of an unsigned address and a signed line increment. */
+export function lineByLnotab(table: Uint8Array, firstLine: number, offset: number): number {
+  let line = firstLine;
+  let address = 0;
+  for (let i = 0; i + 1 < table.length; i += 2) {
+    address += table[i];
+    if (address > offset) break;
+    line += signedByte(table[i + 1]);
+  }
+  return line;
+}
+
+const NO_LINE = -128;
+
+/** Pairs of the length of a range of instructions and its line less the line before; -128: no line. */
+export function lineSince310(
+  table: Uint8Array,
+  firstLine: number,
+  offset: number,
+): number | undefined {
+  let line = firstLine;
+  let end = 0;
+  for (let i = 0; i + 1 < table.length; i += 2) {
+    const delta = signedByte(table[i + 1]);
+    if (delta !== NO_LINE) line += delta;
+    end += table[i];
+    if (offset < end) return delta === NO_LINE ? undefined : line;
+  }
+  return undefined;
+}
+
+const CODE_UNIT_BYTES = 2;
+/** Kinds of entries; below ONE_LINE_0 the line is that of the entry before. */
+const ONE_LINE_0 = 10;
+const ONE_LINE_2 = 12;
+const NO_COLUMNS = 13;
+const LONG = 14;
+const NO_LOCATION = 15;
+
+/** Entries that begin with a byte 1kkkklll: kind and length in code units less 1; the bytes behind have bit 7 clear. */
+export function lineSince311(
+  table: Uint8Array,
+  firstLine: number,
+  offset: number,
+): number | undefined {
+  let line = firstLine;
+  let end = 0;
+  for (let i = 0; i < table.length; ) {
+    const kind = (table[i] >>> 3) & 15;
+    end += ((table[i] & 7) + 1) * CODE_UNIT_BYTES;
+    if (kind >= ONE_LINE_0 && kind <= ONE_LINE_2) line += kind - ONE_LINE_0;
+    else if (kind === NO_COLUMNS || kind === LONG) line += signedVarint(table, i + 1);
+    if (offset < end) return kind === NO_LOCATION ? undefined : line;
+    i++;
+    while (i < table.length && (table[i] & 0x80) === 0) i++;
+  }
+  return undefined;
+}
+
+/** Six bits a byte, the lowest first, bit 6: more follow; the sign is the lowest bit of the number. */
+function signedVarint(table: Uint8Array, start: number): number {
+  let value = 0;
+  let shift = 0;
+  for (let i = start; i < table.length && shift < 36; i++, shift += 6) {
+    value += (table[i] & 63) * 2 ** shift;
+    if ((table[i] & 64) === 0) break;
+  }
+  return value % 2 === 1 ? -Math.floor(value / 2) : value / 2;
+}
