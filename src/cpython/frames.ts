@@ -8,7 +8,7 @@
 
 import { MemoryReadError } from '../base/errors.ts';
 import type { Address } from '../memory/memory-reader.ts';
-import { type CodeFacts, type CodeReader, findCode, lineOfInstruction } from './code-objects.ts';
+import { type CodeFacts, type CodeReader, findCode, lineOfInstruction } from './code-reader.ts';
 import { isObject } from './known-objects.ts';
 
 /** enum _frameowner */

@@ -77,12 +77,17 @@ export function isObject(
   }
 }
 
-/** Items of the tuple at `address`; throws MemoryReadError. */
-export function readTuple(memory: MemoryReader, layout: Layout, address: Address): Address[] {
+/** At most `limit` items of the tuple at `address`; throws MemoryReadError. */
+export function readTuple(
+  memory: MemoryReader,
+  layout: Layout,
+  address: Address,
+  limit: number,
+): Address[] {
   const length = memory.readI64(address + layout.offset('PyVarObject.ob_size'));
   const items: Address[] = [];
   const first = address + layout.offset('PyTupleObject.ob_item');
-  for (let i = 0; i < length && i < MAX_LENGTH; i++) items.push(memory.readAddress(first + i * 8));
+  for (let i = 0; i < Math.min(length, limit); i++) items.push(memory.readAddress(first + i * 8));
   return items;
 }
 

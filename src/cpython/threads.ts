@@ -6,7 +6,7 @@
 import { MemoryReadError } from '../base/errors.ts';
 import type { Problems } from '../base/problems.ts';
 import type { Address, MemoryReader } from '../memory/memory-reader.ts';
-import { type CodeReader, makeCodeReader } from './code-objects.ts';
+import { type CodeReader, makeCodeReader } from './code-reader.ts';
 import type { PythonRuntime } from './find-runtime.ts';
 import { type Frame, findFrameObject, findFrameSince311 } from './frames.ts';
 
