@@ -19,6 +19,8 @@ export interface FoundRoot {
   word: number;
   kind: RootKind;
   label: string;
+  /** Whether the object's reference count includes it and no edge stands for it. */
+  isCounted: boolean;
 }
 
 export type WritePreview = (
@@ -32,7 +34,7 @@ export interface BuildGraphOptions {
   found: FoundObjects;
   reader: ObjectReader;
   writePreview: WritePreview;
-  /** In the order in which a path should prefer them; each counts as one reference. */
+  /** In the order in which a path should prefer them; */
   roots: readonly FoundRoot[];
   capture: CaptureFacts;
 }
@@ -201,7 +203,7 @@ function buildRoots(
   for (const root of options.roots) {
     if (!hasBit(found.objectBits, root.word)) continue;
     const node = nodeOf(root.word);
-    explained[node]++;
+    if (root.isCounted) explained[node]++;
     setBit(isRoot, node);
     push(node, root.kind, root.label === '' ? NONE : reader.intern(root.label));
   }

@@ -13,7 +13,7 @@ import { referenceCountsOf } from '../cpython/reference-counts.ts';
 import type { CaptureFacts, HeapGraph } from '../graph/heap-graph.ts';
 import { ChunkFinder } from '../malloc/chunk-finder.ts';
 import type { MemoryImage } from '../memory/memory-image.ts';
-import { buildGraph, type FoundRoot } from './build-graph.ts';
+import { buildGraph } from './build-graph.ts';
 import { readRoots } from './read-roots.ts';
 
 export interface DecodeImageOptions {
@@ -25,7 +25,10 @@ export interface DecodeImageOptions {
   facts: Omit<CaptureFacts, 'problems' | 'coverage' | 'python' | 'build' | 'collector'>;
   /** Whether the collector's lists may be believed: no collection was running. */
   listsAreStable: boolean;
+  /** Names of threads by their number, both as the target sees them. */
   threadNames?: ReadonlyMap<number, string>;
+  /** Number of the main thread as the target sees it: its pid in its own namespace. */
+  mainThreadId: number;
   /** Called between and during phases; may throw to cancel. */
   onProgress?: (phase: string, done: number) => void;
 }
@@ -64,23 +67,22 @@ export function decodeImage(options: DecodeImageOptions): HeapGraph {
   } else {
     problems.add('collection-was-running', 0);
   }
-  const roots = readRoots(image, runtime, problems, options.threadNames);
+  const { roots, weakDicts } = readRoots(
+    image,
+    runtime,
+    problems,
+    options.threadNames ?? new Map(),
+    options.mainThreadId,
+  );
+  for (const dict of weakDicts) finder.addWeakDict(dict);
   for (const root of roots) finder.addRoot(root.address);
   const found = finder.decodeAll((decoded) => onProgress?.('decoding objects', decoded));
   onProgress?.('building the graph', found.word.length);
-  const foundRoots: FoundRoot[] = [];
-  for (const root of roots) {
-    foundRoots.push({
-      word: image.wordAtAddress(root.address),
-      kind: root.kind,
-      label: root.label,
-    });
-  }
   return buildGraph({
     found,
     reader: finder,
     writePreview: makePreviewWriter(runtime.layout),
-    roots: foundRoots,
+    roots: roots.map((root) => ({ ...root, word: image.wordAtAddress(root.address) })),
     capture: {
       ...options.facts,
       python: runtime.version.text,

@@ -113,6 +113,7 @@ export class ObjectFinder implements ObjectReader {
   private readonly stringIds = new Map<string, number>();
   private readonly strings: string[] = [];
   private readonly stringIdByWord = new Map<number, number>();
+  private readonly weakDicts = new Set<number>();
   private currentWord = 0;
   private scannedWords = 0;
   private referencesFollowed = 0;
@@ -196,6 +197,12 @@ export class ObjectFinder implements ObjectReader {
   addRoot(address: Address): boolean {
     const word = this.image.wordAtAddress(address);
     return word !== 0 && this.findOrAdmit(word);
+  }
+
+  /** A dict whose entries keep nothing alive: what it refers to is found, but held by others only. */
+  addWeakDict(address: Address): void {
+    const word = this.image.wordAtAddress(address);
+    if (word !== 0) this.weakDicts.add(word);
   }
 
   private findOrAdmit(word: number): boolean {
@@ -371,12 +378,25 @@ export class ObjectFinder implements ObjectReader {
     found.firstEdge.push(0);
     for (let i = 0; i < this.word.length; i++) {
       this.decodeObject(this.word.array[i], this.typeId.array[i], decodeInstanceDict, found);
+      const first = found.firstEdge.array[i];
+      if (this.edgeTargetWord.length > first && this.weakDicts.size > 0)
+        this.dropWeakEdges(i, first);
       found.firstEdge.push(this.edgeTargetWord.length);
       if (onProgress !== undefined && i % 100_000 === 99_999) onProgress(i + 1);
     }
     found.referencesFollowed = this.referencesFollowed;
     found.referencesLost = this.referencesLost;
     return found;
+  }
+
+  /** The entries of a weak dict were decoded so that what they refer to is found; they are no references. */
+  private dropWeakEdges(row: number, firstEdge: number): void {
+    // A small dict is not worth looking up: that would cost every object.
+    if (this.edgeTargetWord.length - firstEdge < 64) return;
+    if (!this.weakDicts.has(this.word.array[row])) return;
+    this.edgeTargetWord.length = firstEdge;
+    this.edgeKind.length = firstEdge;
+    this.edgeLabel.length = firstEdge;
   }
 
   private decodeObject(
