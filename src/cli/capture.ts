@@ -1,0 +1,51 @@
+// `leakscope capture PID -o FILE`: one snapshot file, readable only by its owner: it holds what the process's memory held.
+
+import { existsSync, statSync } from 'node:fs';
+import type { Command } from 'commander';
+import { UsageError } from '../base/errors.ts';
+import { writeSnapshotFile } from '../graph/snapshot-file.ts';
+import { buildCaptureReport, formatCapture } from '../report/capture-report.ts';
+import { addExamples, addOutputOptions } from './options.ts';
+import type { OutputOptions, Session } from './session.ts';
+import { capturePid, parsePid } from './target.ts';
+
+interface CaptureOptions extends OutputOptions {
+  output: string;
+  force?: boolean;
+}
+
+export function addCaptureCommand(program: Command, session: Session): void {
+  const command = program
+    .command('capture')
+    .description('one snapshot file, for top, growth, new, show, path and graph')
+    .argument('<pid>', 'a running Python process')
+    .requiredOption('-o, --output <file>', 'the file to write')
+    .option('--force', 'replace the file if it exists')
+    .action((pid: string, options: CaptureOptions) => {
+      session.useOutput(options);
+      return runCapture(parsePid(pid), options, session);
+    });
+  addOutputOptions(command);
+  addExamples(command, ['leakscope capture 4242 -o before.lscope']);
+}
+
+async function runCapture(pid: number, options: CaptureOptions, session: Session): Promise<void> {
+  const { output } = options;
+  if (existsSync(output) && options.force !== true) {
+    throw new UsageError({
+      fact: `"${output}" exists already`,
+      reason: 'a capture is not written over another file',
+      next: 'Choose another name, or add --force.',
+    });
+  }
+  const startedAt = performance.now();
+  const graph = await capturePid(pid, session);
+  session.progress(`writing ${output}`);
+  writeSnapshotFile(output, graph);
+  const report = buildCaptureReport(
+    graph,
+    { path: output, bytes: statSync(output).size },
+    performance.now() - startedAt,
+  );
+  session.print(report, () => formatCapture(report));
+}

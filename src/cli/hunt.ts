@@ -1,0 +1,135 @@
+// `leakscope hunt PID` and `leakscope hunt -- CMD ...`: the main job. Captures over time, a verdict, and its exit code.
+
+import type { Command } from 'commander';
+import { UsageError } from '../base/errors.ts';
+import { formatHunt } from '../report/hunt-text.ts';
+import type { HuntReport } from '../report/schemas.ts';
+import { addExamples, addOutputOptions, parseDuration, parseWholeNumber } from './options.ts';
+import { requirePython } from './resolve-target.ts';
+import { runHunt } from './run-hunt.ts';
+import type { OutputOptions, Session } from './session.ts';
+import { type StartedProgram, startProgram, waitForPython } from './start-program.ts';
+import { parsePid } from './target.ts';
+
+export interface HuntCommandOptions extends OutputOptions {
+  every: number;
+  snapshots: number;
+  after?: number;
+  load?: string;
+}
+
+export const HUNT_EXIT_CODES = { 'no-leak': 0, leak: 1, inconclusive: 5 } as const;
+/** A program that leakscope starts imports and fills its caches first; a process that runs already has done so. */
+const START_UP_SECONDS = 2;
+
+export function addHuntCommand(program: Command, session: Session): void {
+  const command = program
+    .command('hunt')
+    .description('what leaks, who holds it and what to do: captures over time and a verdict')
+    .usage('[options] PID\n       leakscope hunt [options] -- CMD [ARGUMENT ...]')
+    .argument('[pid]', 'a running Python process')
+    .option(
+      '--load <command>',
+      'run this shell command while hunting, as the load that makes it leak',
+    )
+    .option(
+      '--after <duration>',
+      `wait before the first capture (default: 0s; ${START_UP_SECONDS}s behind --)`,
+      parseDuration,
+    )
+    .action((pid: string | undefined, options: HuntCommandOptions) => {
+      session.useOutput(options);
+      return huntTarget(pid, options, session);
+    });
+  addRoundOptions(command);
+  addOutputOptions(command);
+  addExamples(command, [
+    'leakscope hunt 4242',
+    'leakscope hunt 4242 --every 30s --snapshots 6',
+    'leakscope hunt 4242 --load "wrk -d 30 http://localhost:8000/"',
+    'leakscope hunt --json -- python -m app.main --port 8000',
+  ]);
+  command.addHelpText(
+    'after',
+    '\nExit code: 0 nothing leaks, 1 a leak was found, 5 inconclusive, 2 wrong arguments,\n3 access refused, 4 this Python cannot be read, 70 a bug in leakscope.',
+  );
+}
+
+export const addRoundOptions = (command: Command): Command =>
+  command
+    .option('--every <duration>', 'time between captures', parseDuration, 5)
+    .option(
+      '--snapshots <count>',
+      'captures; a suspect grew between each two',
+      parseWholeNumber(2, 1000),
+      4,
+    );
+
+async function huntTarget(
+  pidText: string | undefined,
+  options: HuntCommandOptions,
+  session: Session,
+): Promise<void> {
+  const program = session.program;
+  if ((pidText === undefined) === (program === undefined) || program?.length === 0) {
+    throw new UsageError({
+      fact: 'What to hunt is not clear',
+      reason:
+        pidText === undefined
+          ? 'neither a pid nor a program was given'
+          : 'there are both a pid and --',
+      next: 'Write leakscope hunt PID, or leakscope hunt -- CMD ...',
+    });
+  }
+  if (program !== undefined) return huntProgram(program, options, session);
+  const pid = parsePid(pidText as string);
+  requirePython(pid);
+  return huntProcess(pid, options, session);
+}
+
+/** Starts a program, hunts the Python in it, and ends it. */
+export async function huntProgram(
+  command: readonly string[],
+  options: HuntCommandOptions,
+  session: Session,
+): Promise<void> {
+  const started = await startProgram(command, session);
+  try {
+    const pid = await waitForPython(started, session);
+    await huntProcess(pid, { after: START_UP_SECONDS, ...options }, session);
+  } finally {
+    await started.stop();
+  }
+}
+
+async function huntProcess(
+  pid: number,
+  options: HuntCommandOptions,
+  session: Session,
+): Promise<void> {
+  let load: StartedProgram | undefined;
+  if (options.load !== undefined) load = await startProgram(['sh', '-c', options.load], session);
+  try {
+    if (options.after !== undefined && options.after > 0) {
+      session.progress(`waiting ${options.after} s before the first capture`);
+      await session.sleep(options.after * 1000);
+    }
+    const report = await runHunt(pid, {
+      everySeconds: options.every,
+      snapshots: options.snapshots,
+      signal: session.signal,
+      onProgress: (text) => session.progress(text),
+    });
+    if (load?.hasEnded()) noteEarlyEnd(load, report, session);
+    session.print(report, () => formatHunt(report, session.style));
+    session.exitCode = HUNT_EXIT_CODES[report.verdict];
+  } finally {
+    await load?.stop();
+  }
+}
+
+function noteEarlyEnd(load: StartedProgram, report: HuntReport, session: Session): void {
+  session.note(
+    `the load ended (${load.ending()}) before the last capture, ${report.seconds} s after the first: the verdict is about both`,
+  );
+}

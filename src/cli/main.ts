@@ -1,0 +1,107 @@
+#!/usr/bin/env node
+// The entry point: parses the command line, runs one command, and turns what it throws into a message and an exit code:
+// 0 nothing leaks, 1 leak, 2 wrong arguments, 3 access refused, 4 unsupported, 5 inconclusive, 70 a bug, 130 Ctrl-C.
+
+import { Command, CommanderError } from 'commander';
+import { UsageError, UserError } from '../base/errors.ts';
+import { addCaptureCommand } from './capture.ts';
+import { addDemoCommand } from './demo.ts';
+import { addDoctorCommand } from './doctor.ts';
+import { addGraphCommand } from './graph.ts';
+import { addGrowthCommand } from './growth.ts';
+import { addHuntCommand } from './hunt.ts';
+import { addNewCommand } from './new.ts';
+import { addPathCommand } from './path.ts';
+import { addPsCommand } from './ps.ts';
+import { Session } from './session.ts';
+import { addShowCommand } from './show.ts';
+import { addTopCommand } from './top.ts';
+import { leakscopeVersion } from './version.ts';
+
+const BUG = 70;
+
+function buildProgram(session: Session): Command {
+  const program = new Command('leakscope')
+    .description(
+      "Finds out why a running Python program's memory grows, by reading it from outside.",
+    )
+    .version(leakscopeVersion)
+    .helpCommand(false)
+    .exitOverride()
+    .configureHelp({ showGlobalOptions: false, helpWidth: 100 })
+    .addHelpText(
+      'after',
+      '\nStart with: leakscope ps, then leakscope hunt PID. Without a program of your own: leakscope demo.',
+    );
+  const adders = [
+    addPsCommand,
+    addDoctorCommand,
+    addHuntCommand,
+    addCaptureCommand,
+    addTopCommand,
+    addGrowthCommand,
+    addNewCommand,
+    addShowCommand,
+    addPathCommand,
+    addGraphCommand,
+    addDemoCommand,
+  ];
+  for (const add of adders) add(program, session);
+  return program;
+}
+
+/** Everything behind the first `--` is a program to start and none of our options. */
+function splitArguments(args: readonly string[]): { own: string[]; program: string[] | undefined } {
+  const at = args.indexOf('--');
+  if (at < 0) return { own: [...args], program: undefined };
+  return { own: args.slice(0, at), program: args.slice(at + 1) };
+}
+
+function reportError(error: unknown, session: Session): void {
+  if (session.signal.aborted) return;
+  session.endProgress();
+  if (error instanceof CommanderError) {
+    // Commander has printed help, version or its message already; only the code is ours.
+    session.exitCode = error.exitCode === 0 ? 0 : 2;
+    return;
+  }
+  if (error instanceof UserError) {
+    process.stderr.write(
+      `leakscope: ${error.text.fact}: ${error.text.reason}.\n${error.text.next}\n`,
+    );
+    session.exitCode = error.exitCode;
+    return;
+  }
+  const text = error instanceof Error ? error.message : String(error);
+  process.stderr.write(
+    `leakscope: sorry, this is a bug in leakscope ${leakscopeVersion}: ${text.split('\n')[0]}\n` +
+      'The target was not changed. Please report it with the output of LEAKSCOPE_DEBUG=1 leakscope ...\n',
+  );
+  if (process.env.LEAKSCOPE_DEBUG === '1' && error instanceof Error)
+    process.stderr.write(`${error.stack}\n`);
+  session.exitCode = BUG;
+}
+
+async function main(): Promise<void> {
+  const { own, program } = splitArguments(process.argv.slice(2));
+  const session = new Session(program);
+  process.on('uncaughtException', (error) => {
+    reportError(error, session);
+    void session.finish();
+  });
+  try {
+    if (program !== undefined && own[0] !== 'hunt') {
+      throw new UsageError({
+        fact: 'A program behind -- cannot be started here',
+        reason: 'only hunt starts programs',
+        next: 'Write leakscope hunt -- CMD ...',
+      });
+    }
+    await buildProgram(session).parseAsync(own, { from: 'user' });
+  } catch (error) {
+    reportError(error, session);
+  }
+  await session.finish();
+}
+
+await main();

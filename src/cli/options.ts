@@ -1,0 +1,51 @@
+// Options that several commands share, and how the texts of arguments become values. A text that cannot be understood is
+// reported by commander as a usage error (exit code 2).
+
+import { type Command, InvalidArgumentError, Option } from 'commander';
+
+export function addOutputOptions(command: Command): Command {
+  return command
+    .option('--json', 'print the report as one line of JSON')
+    .option('--quiet', 'no progress and no notes on stderr')
+    .addOption(
+      new Option('--progress', 'show progress even where stderr is no terminal').conflicts('quiet'),
+    );
+}
+
+/** Examples under the help text of a command. */
+export const addExamples = (command: Command, examples: readonly string[]): Command =>
+  command.addHelpText('after', `\nExamples:\n${examples.map((line) => `  $ ${line}`).join('\n')}`);
+
+const UNIT_SECONDS: Record<string, number> = { ms: 0.001, s: 1, m: 60, min: 60, h: 3600 };
+
+/** `500ms`, `5s`, `1.5m`, `2h`; seconds without a unit. Returns seconds. */
+export function parseDuration(text: string): number {
+  const match = /^(\d+(?:\.\d+)?)(ms|s|m|min|h)?$/.exec(text.trim());
+  if (match === null) throw new InvalidArgumentError('Write a duration such as 500ms, 5s or 2m.');
+  return Number(match[1]) * UNIT_SECONDS[match[2] ?? 's'];
+}
+
+/** A whole number of at least `least`. */
+export const parseWholeNumber =
+  (least: number, most = 1_000_000) =>
+  (text: string): number => {
+    const value = Number(text);
+    if (!Number.isInteger(value) || value < least || value > most) {
+      throw new InvalidArgumentError(`Write a whole number from ${least} to ${most}.`);
+    }
+    return value;
+  };
+
+/** `0x7f3a2c1d9e50` or the same in decimal, as `id()` prints it. */
+export function findAddress(text: string): number | undefined {
+  const isAddress = /^(0x[0-9a-fA-F]{1,13}|\d{4,16})$/.test(text);
+  const address = isAddress ? Number(text) : Number.NaN;
+  return Number.isSafeInteger(address) ? address : undefined;
+}
+
+export function parseAddress(text: string): number {
+  const address = findAddress(text);
+  if (address === undefined)
+    throw new InvalidArgumentError('Write an address such as 0x7f3a2c1d9e50, or what id() prints.');
+  return address;
+}

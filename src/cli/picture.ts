@@ -1,0 +1,50 @@
+// DOT to SVG or PNG in a worker thread with a time limit. Everything it needs comes with leakscope's own dependencies:
+// neither Graphviz nor fonts have to be installed.
+
+import { createRequire } from 'node:module';
+import { pathToFileURL } from 'node:url';
+import { Worker } from 'node:worker_threads';
+import { UnsupportedError } from '../base/errors.ts';
+import type { PictureJob } from './picture-worker.ts';
+
+const TIME_LIMIT_MS = 30_000;
+
+/** Bytes of the file. Throws UnsupportedError when Graphviz takes longer than 30 seconds. */
+export async function renderPicture(
+  job: PictureJob,
+  signal: AbortSignal,
+  timeLimitMs = TIME_LIMIT_MS,
+): Promise<Uint8Array> {
+  signal.throwIfAborted();
+  const worker = new Worker(workerFile(), { workerData: job });
+  const limit = AbortSignal.any([signal, AbortSignal.timeout(timeLimitMs)]);
+  try {
+    return await new Promise<Uint8Array>((resolve, reject) => {
+      worker.once('message', resolve);
+      worker.once('error', reject);
+      limit.addEventListener('abort', () => reject(limit.reason), { once: true });
+    });
+  } catch (error) {
+    if (!limit.aborted || signal.aborted) throw error;
+    throw new UnsupportedError({
+      fact: 'The picture could not be laid out',
+      reason: `Graphviz took longer than ${timeLimitMs / 1000} s`,
+      next: 'Draw less (--depth 2 --fan-out 5), or write DOT (-o x.dot) and lay it out with another program.',
+    });
+  } finally {
+    await worker.terminate();
+  }
+}
+
+function workerFile(): URL {
+  if (!import.meta.url.endsWith('.ts')) return new URL('./picture-worker.js', import.meta.url);
+  // In the source tree the worker is TypeScript, and tsx does not reach into threads by itself.
+  const loader = pathToFileURL(
+    createRequire(import.meta.url)
+      .resolve('tsx/esm/api')
+      .replace(/\.cjs$/, '.mjs'),
+  ).href;
+  const file = new URL('./picture-worker.ts', import.meta.url).href;
+  const text = `import { register } from '${loader}'; register(); await import('${file}');`;
+  return new URL(`data:text/javascript,${encodeURIComponent(text)}`);
+}

@@ -1,0 +1,145 @@
+// One run of leakscope as its commands see it: where to print, how to report progress, what to stop and tidy up when the
+// user presses Ctrl-C or a reader of our output goes away, and the exit code.
+//
+// Ctrl-C: the signal aborts what is running, so that the target is let go where it was stopped; then files and child
+// processes are tidied up, and leakscope ends with 130. A second Ctrl-C, or 3 seconds, does not wait for the command.
+
+import { colourStyle, plainStyle, type Style } from '../report/text-layout.ts';
+
+const INTERRUPTED = 130;
+const PATIENCE_MS = 3000;
+
+export interface OutputOptions {
+  json?: boolean;
+  quiet?: boolean;
+  progress?: boolean;
+}
+
+export class Session {
+  exitCode = 0;
+  /** What stands behind `--`: a program to start. Undefined without `--`. */
+  readonly program: readonly string[] | undefined;
+  private readonly controller = new AbortController();
+  private readonly cleanups = new Set<() => void>();
+  private output: OutputOptions = {};
+  private progressShown = '';
+
+  constructor(program: readonly string[] | undefined) {
+    this.program = program;
+    for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+      process.on(name, () => this.interrupt());
+    }
+    // `leakscope top PID | head`: the reader has what it wants, which is no error.
+    process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EPIPE') throw error;
+      this.end(this.exitCode);
+    });
+    process.stderr.on('error', () => undefined);
+    process.on('exit', () => this.tidyUp());
+  }
+
+  /** Aborted when the user wants leakscope to stop. */
+  get signal(): AbortSignal {
+    return this.controller.signal;
+  }
+
+  get json(): boolean {
+    return this.output.json === true;
+  }
+
+  /** Colour is for people: a terminal, and no wish against it (https://no-color.org). */
+  get style(): Style {
+    const wanted =
+      process.stdout.isTTY === true && !process.env.NO_COLOR && process.env.TERM !== 'dumb';
+    return wanted ? colourStyle : plainStyle;
+  }
+
+  useOutput(options: OutputOptions): void {
+    this.output = options;
+  }
+
+  /** Prints a report: its data with `--json` (one line), else its text, which ends with a line break. */
+  print(report: object, text: () => string): void {
+    this.endProgress();
+    process.stdout.write(this.json ? `${JSON.stringify(report)}\n` : text());
+  }
+
+  /** Something the user should know that is not the result: to stderr. */
+  note(text: string): void {
+    if (this.output.quiet === true) return;
+    this.endProgress();
+    process.stderr.write(`${text}\n`);
+  }
+
+  /** One line on a terminal, rewritten; a line for each `text` with --progress elsewhere. */
+  progress(text: string): void {
+    const { quiet, progress } = this.output;
+    if (
+      quiet === true ||
+      (!process.stderr.isTTY && progress !== true) ||
+      text === this.progressShown
+    )
+      return;
+    this.progressShown = text;
+    if (process.stderr.isTTY)
+      process.stderr.write(`\r\u001b[K${text.slice(0, (process.stderr.columns ?? 80) - 1)}`);
+    else process.stderr.write(`${text}\n`);
+  }
+
+  endProgress(): void {
+    if (this.progressShown !== '' && process.stderr.isTTY) process.stderr.write('\r\u001b[K');
+    this.progressShown = '';
+  }
+
+  /** `cleanup` runs when leakscope ends, however it ends; the returned function takes it back. */
+  atExit(cleanup: () => void): () => void {
+    this.cleanups.add(cleanup);
+    return () => this.cleanups.delete(cleanup);
+  }
+
+  /** Resolves after `ms`, rejects with the abort reason when the user stops leakscope. */
+  async sleep(ms: number): Promise<void> {
+    this.signal.throwIfAborted();
+    await new Promise<void>((resolve, reject) => {
+      const onAbort = () => {
+        clearTimeout(timer);
+        reject(this.signal.reason);
+      };
+      const timer = setTimeout(() => {
+        this.signal.removeEventListener('abort', onAbort);
+        resolve();
+      }, ms);
+      this.signal.addEventListener('abort', onAbort, { once: true });
+    });
+  }
+
+  /** Ends the process once what was printed has left it. */
+  async finish(): Promise<never> {
+    this.endProgress();
+    await new Promise<void>((resolve) => process.stdout.write('', () => resolve()));
+    return this.end(this.signal.aborted ? INTERRUPTED : this.exitCode);
+  }
+
+  private interrupt(): void {
+    if (this.signal.aborted) this.end(INTERRUPTED);
+    this.controller.abort(new Error('interrupted'));
+    setTimeout(() => this.end(INTERRUPTED), PATIENCE_MS).unref();
+  }
+
+  private end(exitCode: number): never {
+    this.endProgress();
+    this.tidyUp();
+    process.exit(exitCode);
+  }
+
+  private tidyUp(): void {
+    for (const cleanup of this.cleanups) {
+      this.cleanups.delete(cleanup);
+      try {
+        cleanup();
+      } catch {
+        // The others are to run all the same; what one of them could not remove is not worth a stack trace now.
+      }
+    }
+  }
+}

@@ -1,0 +1,63 @@
+// TARGET of the command line: a pid or a snapshot file, and the graph that it gives.
+
+import { existsSync, statSync } from 'node:fs';
+import { UsageError } from '../base/errors.ts';
+import { captureHeap } from '../capture/capture-heap.ts';
+import type { HeapGraph } from '../graph/heap-graph.ts';
+import { readSnapshotFile } from '../graph/snapshot-file.ts';
+import { requirePython } from './resolve-target.ts';
+import type { Session } from './session.ts';
+
+export type Target = { kind: 'process'; pid: number } | { kind: 'file'; path: string };
+
+/** What a TARGET may be, for help texts. */
+export const TARGET_HELP = 'a pid or a snapshot file (leakscope capture)';
+
+/** Digits are a pid; a file of such a name is written ./1234. Throws UsageError where there is no such file. */
+export function parseTarget(text: string): Target {
+  if (/^\d+$/.test(text)) return { kind: 'process', pid: parsePid(text) };
+  if (!existsSync(text)) {
+    throw new UsageError({
+      fact: `There is no target "${text}"`,
+      reason: 'it is neither a pid nor a file that exists',
+      next: 'Give the pid of a Python process (leakscope ps lists them) or a snapshot file.',
+    });
+  }
+  if (!statSync(text).isFile()) {
+    throw new UsageError({
+      fact: `"${text}" is not a snapshot file`,
+      reason: 'it is no regular file',
+      next: 'Give a file that leakscope capture wrote.',
+    });
+  }
+  return { kind: 'file', path: text };
+}
+
+export function parsePid(text: string): number {
+  const pid = Number(text);
+  if (/^\d+$/.test(text) && pid > 0 && pid <= 4_194_304) return pid;
+  throw new UsageError({
+    fact: `"${text}" is not a pid`,
+    reason: 'pids are whole numbers from 1 to 4194304',
+    next: 'leakscope ps lists the Python processes.',
+  });
+}
+
+/** Captures the process or reads the file. */
+export async function loadGraph(target: Target, session: Session): Promise<HeapGraph> {
+  if (target.kind === 'file') {
+    session.progress(`reading ${target.path}`);
+    return readSnapshotFile(target.path);
+  }
+  return capturePid(target.pid, session);
+}
+
+/** One capture, with progress; a wrapper's pid is refused with the pid of the Python under it. */
+export function capturePid(pid: number, session: Session): Promise<HeapGraph> {
+  requirePython(pid);
+  return captureHeap(pid, {
+    signal: session.signal,
+    onProgress: (phase, done) =>
+      session.progress(`${phase}${done > 0 && done < 1 ? ` ${Math.round(done * 100)} %` : ''}`),
+  });
+}

@@ -1,0 +1,51 @@
+// `leakscope top TARGET`: types by count, size and retained size, and the biggest objects.
+
+import { type Command, Option } from 'commander';
+import { computeDominators, computeRetainedSizes } from '../analysis/dominators.ts';
+import { computeRetainedByType } from '../analysis/retained-by-type.ts';
+import { buildTopReport, formatTop, type TopOrder } from '../report/top-report.ts';
+import { addExamples, addOutputOptions, parseWholeNumber } from './options.ts';
+import type { OutputOptions, Session } from './session.ts';
+import { loadGraph, parseTarget, TARGET_HELP } from './target.ts';
+
+interface TopOptions extends OutputOptions {
+  limit: number;
+  by: TopOrder;
+}
+
+export function addTopCommand(program: Command, session: Session): void {
+  const command = program
+    .command('top')
+    .description('types by count, size and retained size; the biggest objects')
+    .argument('<target>', TARGET_HELP)
+    .option('-n, --limit <count>', 'types and objects to list', parseWholeNumber(1, 100_000), 20)
+    .addOption(
+      new Option('--by <column>', 'sort types by')
+        .choices(['count', 'shallow', 'allocated', 'retained'])
+        .default('retained'),
+    )
+    .action((target: string, options: TopOptions) => {
+      session.useOutput(options);
+      return runTop(target, options, session);
+    });
+  addOutputOptions(command);
+  addExamples(command, [
+    'leakscope top 4242',
+    'leakscope top 4242 --by count --limit 50',
+    'leakscope top before.lscope --json',
+  ]);
+}
+
+async function runTop(target: string, options: TopOptions, session: Session): Promise<void> {
+  const graph = await loadGraph(parseTarget(target), session);
+  session.progress('computing retained sizes');
+  const tree = computeDominators(graph);
+  const retainedSize = computeRetainedSizes(tree, graph.allocatedSize);
+  const report = buildTopReport(graph, {
+    retainedSize: retainedSize.subarray(0, graph.nodeCount),
+    retainedByType: computeRetainedByType(graph, tree, retainedSize),
+    order: options.by,
+    limit: options.limit,
+  });
+  session.print(report, () => formatTop(report, session.style));
+}
