@@ -20,6 +20,7 @@ export class Layout {
   readonly version: string;
   readonly source: string;
   private readonly file: LayoutFile;
+  private readonly fieldsByStruct = new Map<string, { name: string; offset: number }[]>();
 
   constructor(file: LayoutFile) {
     this.file = file;
@@ -50,12 +51,31 @@ export class Layout {
   range(field: string): { start: number; end: number } {
     const struct = field.slice(0, field.indexOf('.'));
     const start = this.offset(field);
-    let end = this.size(struct);
-    for (const [name, offset] of Object.entries(this.file.offsets)) {
-      if (offset <= start || offset >= end || !name.startsWith(`${struct}.`)) continue;
-      if (!name.startsWith(`${field}.`)) end = offset;
+    const next = this.fieldsOf(struct).find(
+      ({ name, offset }) => offset > start && !name.startsWith(`${field}.`),
+    );
+    return { start, end: next?.offset ?? this.size(struct) };
+  }
+
+  /** Name of the innermost part of `Struct.field` at `offset` bytes of the struct; undefined inside of an array. */
+  nameAt(field: string, offset: number): string | undefined {
+    return this.fieldsOf(field.slice(0, field.indexOf('.'))).findLast(
+      (part) =>
+        part.offset === offset && (part.name === field || part.name.startsWith(`${field}.`)),
+    )?.name;
+  }
+
+  /** Fields of a struct and their parts, ascending by offset, the outer before the inner. */
+  private fieldsOf(struct: string): readonly { name: string; offset: number }[] {
+    let fields = this.fieldsByStruct.get(struct);
+    if (fields === undefined) {
+      fields = Object.entries(this.file.offsets)
+        .filter(([name]) => name.startsWith(`${struct}.`))
+        .map(([name, offset]) => ({ name, offset }))
+        .sort((a, b) => a.offset - b.offset || a.name.length - b.name.length);
+      this.fieldsByStruct.set(struct, fields);
     }
-    return { start, end };
+    return fields;
   }
 
   hasSize(struct: string): boolean {
