@@ -109,6 +109,14 @@ export class LiveTarget {
     return { value, pauseMs };
   }
 
+  /**
+   * Starts the watchdog unless it runs. `withFrozen` does so itself; who fills memory that was prepared for the purpose
+   * calls this before: starting a process (fork) write-protects every page of ours, and each then costs a fault again.
+   */
+  prepare(): void {
+    this.startGuard();
+  }
+
   /** Whether the process that was opened still runs. */
   get isAlive(): boolean {
     return this.isSame();

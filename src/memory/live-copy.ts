@@ -16,9 +16,9 @@ import {
 import type { LiveTarget } from './freeze.ts';
 import type { LiveMemory } from './live-memory.ts';
 import { openMappedFile } from './mapped-files.ts';
-import { decodeMappings, type Mapping, Pagemap } from './mappings.ts';
+import { decodeMappings, findMapsText, type Mapping, Pagemap } from './mappings.ts';
 import { allocateImageStorage, MemoryImage, PAGE_SIZE, type PageRun } from './memory-image.ts';
-import { findProcText, findRssBytes } from './process-status.ts';
+import { findRssBytes } from './process-status.ts';
 import { readThreadNames, readThreadStates, type ThreadState } from './threads.ts';
 import { waitMs } from './watchdog.ts';
 
@@ -98,6 +98,7 @@ interface FrozenState {
  */
 export function copyLive(target: LiveTarget, options: CopyOptions = {}): LiveCopy {
   const { pid } = target;
+  target.prepare();
   const mapsText = readMapsText(pid);
   const mappings = decodeMappings(mapsText);
   const files = new MappedFiles(pid);
@@ -329,8 +330,8 @@ function makeRoom(pageCount: number, pid: number): Uint32Array {
 }
 
 function readMapsText(pid: number): string {
-  const text = findProcText(`/proc/${pid}/maps`);
-  if (text === undefined || text === '') throw hasNoMemory(pid);
+  const text = findMapsText(pid);
+  if (text === undefined) throw hasNoMemory(pid);
   return text;
 }
 

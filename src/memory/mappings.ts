@@ -59,13 +59,19 @@ export function decodeMappings(text: string): Mapping[] {
   return mappings;
 }
 
-/** Mappings of a process now; undefined if it is gone or not ours to read. */
-export function findMappings(pid: number): Mapping[] | undefined {
+/** The text of a process's maps file; undefined if it is gone, has no memory, or is not ours to read. */
+export function findMapsText(pid: number): string | undefined {
   try {
-    return decodeMappings(readFileSync(`/proc/${pid}/maps`, 'utf8'));
+    return readFileSync(`/proc/${pid}/maps`, 'utf8') || undefined;
   } catch {
     return undefined;
   }
+}
+
+/** Mappings of a process now; undefined as for `findMapsText`. */
+export function findMappings(pid: number): Mapping[] | undefined {
+  const text = findMapsText(pid);
+  return text === undefined ? undefined : decodeMappings(text);
 }
 
 /** Memory of the kernel or of a device: reading it has side effects, or shows what is not the process's. */
