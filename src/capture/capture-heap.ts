@@ -1,0 +1,144 @@
+// One capture of a running process: finds its Python, copies its memory while it stands still, and decodes the copy into
+// a HeapGraph after it runs on. `LiveCapture` keeps what captures of the same process share: access, watchdog, location.
+
+import { UsageError } from '../base/errors.ts';
+import { findRuntime, type RuntimeLocation, type RuntimeResult } from '../cpython/find-runtime.ts';
+import type { HeapGraph } from '../graph/heap-graph.ts';
+import { type LiveTarget, openTarget } from '../memory/freeze.ts';
+import { copyLive, type LiveCopy } from '../memory/live-copy.ts';
+import { type MappedElf, openMappedElf } from '../memory/mapped-files.ts';
+import { findMappings, type Mapping } from '../memory/mappings.ts';
+import { findProcess } from '../memory/process-status.ts';
+import { decodeImage } from './decode-image.ts';
+
+export interface CaptureOptions {
+  /** Called between phases and now and then within them; `done` is a count of objects, 0 where it is unknown. */
+  onProgress?: (phase: string, done: number) => void;
+  /** Aborts between phases with the signal's reason; the target is never left stopped. */
+  signal?: AbortSignal;
+}
+
+/** Opened once, captured any number of times, closed in the end. */
+export class LiveCapture {
+  readonly pid: number;
+  private readonly target: LiveTarget;
+  private readonly location: RuntimeLocation;
+  private readonly collectingAddresses: readonly number[];
+  private readonly elves: readonly MappedElf[];
+
+  /** See `openCapture`. */
+  constructor(
+    target: LiveTarget,
+    runtime: RuntimeLocation & { collectingAddresses: readonly number[] },
+    elves: readonly MappedElf[],
+  ) {
+    this.pid = target.pid;
+    this.target = target;
+    this.location = runtime;
+    this.collectingAddresses = runtime.collectingAddresses;
+    this.elves = elves;
+  }
+
+  /** Python's version, for a first line before anything was copied. */
+  get python(): string {
+    return this.location.version.text;
+  }
+
+  /** Stops the target for the copy only. Throws AccessError when it has ended or cannot be stopped. */
+  capture(options: CaptureOptions = {}): HeapGraph {
+    const { signal, onProgress } = options;
+    const report = (phase: string, done = 0) => {
+      signal?.throwIfAborted();
+      onProgress?.(phase, done);
+    };
+    report('copying memory');
+    const copy = copyLive(this.target, {
+      check: (memory) => this.collectingAddresses.every((address) => memory.readI32(address) === 0),
+    });
+    report('decoding');
+    return decodeImage({
+      image: copy.image,
+      location: this.location,
+      heapRanges: copy.mappings.filter(isHeap),
+      facts: this.facts(copy),
+      listsAreStable: copy.checkPassed,
+      threadNames: new Map(copy.threads.map((thread) => [thread.tid, thread.name])),
+      mainThreadId: findProcess(this.pid)?.namespacePids.at(-1) ?? this.pid,
+      onProgress: report,
+    });
+  }
+
+  private facts(copy: LiveCopy) {
+    const status = findProcess(this.pid);
+    return {
+      at: copy.at,
+      pid: this.pid,
+      processStartedAt: status?.processStartedAt ?? 0,
+      command: status?.command ?? [],
+      pauseMs: copy.pauseMs,
+      copiedBytes: copy.copiedBytes,
+      rssBytes: copy.rssBytes,
+      method: [`stopped ${copy.tries} times, ${copy.totalPauseMs.toFixed(1)} ms in all`],
+    };
+  }
+
+  close(): void {
+    for (const elf of this.elves) elf.close();
+    this.target.close();
+  }
+}
+
+/** Anonymous memory in which an allocator may have put blocks; thread stacks are among them, the main stack is not. */
+const isHeap = (mapping: Mapping): boolean =>
+  mapping.writable &&
+  mapping.isPrivate &&
+  mapping.inode === 0 &&
+  (mapping.path === '' || mapping.path === '[heap]' || mapping.path.startsWith('[anon'));
+
+/**
+ * Tests access, finds the interpreter; sends no signal. Throws AccessError, UnsupportedError, and UsageError for a
+ * process that is no Python.
+ */
+export function openCapture(pid: number): LiveCapture {
+  const target = openTarget(pid);
+  const elves: MappedElf[] = [];
+  try {
+    const result = findRuntimeOf(target, elves);
+    if (result.kind === 'not-python') {
+      throw new UsageError({
+        fact: `Process ${pid} is not a Python that can be read`,
+        reason: result.reason,
+        next: 'Run `leakscope ps` to see the Python processes.',
+      });
+    }
+    return new LiveCapture(target, result.runtime, elves);
+  } catch (error) {
+    for (const elf of elves) elf.close();
+    target.close();
+    throw error;
+  }
+}
+
+function findRuntimeOf(target: LiveTarget, elves: MappedElf[]): RuntimeResult {
+  const { pid, memory } = target;
+  const mappings = findMappings(pid) ?? [];
+  return findRuntime({
+    memory,
+    mappings,
+    openElf: (path) => {
+      const elf = openMappedElf(pid, mappings, path, memory);
+      if (elf !== undefined) elves.push(elf);
+      return elf;
+    },
+  });
+}
+
+/** One capture of `pid`. */
+export async function captureHeap(pid: number, options: CaptureOptions = {}): Promise<HeapGraph> {
+  const capture = openCapture(pid);
+  try {
+    return capture.capture(options);
+  } finally {
+    capture.close();
+  }
+}
