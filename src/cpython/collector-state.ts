@@ -20,9 +20,8 @@ export function findCollectorState(
   const at = (field: string) => main.gcState + layout.offset(`_gc_runtime_state.${field}`);
   try {
     const thresholds: number[] = [];
-    for (let i = 0; i < GENERATIONS; i++) {
-      const generation = at('generations') + i * layout.size('gc_generation');
-      thresholds.push(memory.readI32(generation + layout.offset('gc_generation.threshold')));
+    for (const head of main.generationHeads.slice(0, GENERATIONS)) {
+      thresholds.push(memory.readI32(head + layout.offset('gc_generation.threshold')));
     }
     const collections: number[] = [];
     const inlineStats = !layout.has('gc_stats.young');
