@@ -5,7 +5,7 @@
 import { cutEnd, formatAddress, formatCount, sanitizeText } from '../base/format.ts';
 import { EdgeKind, type HeapGraph, NONE, type NodeIndex, typeNameOf } from '../graph/heap-graph.ts';
 import { findEdgeSource, type ReverseEdges } from '../graph/reverse-edges.ts';
-import { formatEdge } from './path-text.ts';
+import { formatReference } from './path-text.ts';
 import { computeLength, formatRepr } from './repr-text.ts';
 
 export interface PictureOptions {
@@ -88,7 +88,7 @@ function listTargets(graph: HeapGraph, node: NodeIndex, limit: number) {
     // A key that is plain text stands on the arrow already; a type explains nothing.
     if (kind === EdgeKind.type || (kind === EdgeKind.dictKey && isPlainKey(graph, edge))) continue;
     if (total++ < limit)
-      neighbours.push({ node: graph.edgeTarget[edge], label: formatEdge(graph, node, edge) });
+      neighbours.push({ node: graph.edgeTarget[edge], label: formatReference(graph, edge) });
   }
   return { neighbours, total };
 }
@@ -109,7 +109,7 @@ function listSources(
   for (let i = start; i < end && neighbours.length < limit; i++) {
     const edge = reverse.retainerEdge[i];
     const source = findEdgeSource(graph, edge);
-    neighbours.push({ node: source, label: formatEdge(graph, source, edge) });
+    neighbours.push({ node: source, label: formatReference(graph, edge) });
   }
   return { neighbours, total: end - start };
 }

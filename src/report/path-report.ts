@@ -1,8 +1,9 @@
 // `path`: what keeps an object alive: the best path from a root, and the next one that does not go through its holder.
 
+import type { HeapPath } from '../analysis/path-steps.ts';
 import { formatBytes, formatNumberOf, sanitizeText } from '../base/format.ts';
 import type { HeapGraph, NodeIndex } from '../graph/heap-graph.ts';
-import { formatSteps, type PathInGraph, writePath } from './path-text.ts';
+import { formatSteps, writePath } from './path-text.ts';
 import {
   buildCaptureLine,
   buildObjectLine,
@@ -21,9 +22,9 @@ export interface PathOptions {
   /** Objects that the query fits; the path is that of one of them. */
   matches: number;
   retainedSize: Float64Array | undefined;
-  path: PathInGraph | undefined;
+  path: HeapPath | undefined;
   /** Independent of the first; undefined: not looked for. */
-  alsoHeldBy: readonly PathInGraph[] | undefined;
+  alsoHeldBy: readonly HeapPath[] | undefined;
 }
 
 export function buildPathReport(
@@ -32,7 +33,7 @@ export function buildPathReport(
   options: PathOptions,
 ): PathReport {
   const { retainedSize, path, alsoHeldBy } = options;
-  const write = (each: PathInGraph): WrittenPath => writePath(graph, each, { retainedSize });
+  const write = (each: HeapPath): WrittenPath => writePath(graph, each, { retainedSize });
   return {
     schema: 'leakscope/path@1',
     target: buildTarget(graph.capture),

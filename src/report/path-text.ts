@@ -1,30 +1,21 @@
 // A path from a root to an object, as Python would write it: `app.registry._open[123] -> Ticket` in one line, or as a
-// ladder with the type and size of each step. Instance dicts are hidden: `obj.__dict__['x']` is written `.x`.
-//
-// A path is the nodes from the root object to the object and the edges between them; what finds it is analysis/paths.ts.
+// ladder with the type and size of each step. Which steps there are and how each is written is analysis/path-steps.ts.
 
-import { cutEnd, formatBytes, formatCount, sanitizeText } from '../base/format.ts';
+import { formatEdge, type HeapPath } from '../analysis/path-steps.ts';
+import { cutEnd, formatAddress, formatBytes, formatCount, sanitizeText } from '../base/format.ts';
 import {
   type EdgeIndex,
   EdgeKind,
   findPreview,
   type HeapGraph,
-  NONE,
   type NodeIndex,
   RootKind,
   typeNameOf,
 } from '../graph/heap-graph.ts';
-import { computeLength, formatKey, formatValue, shortTypeName } from './repr-text.ts';
+import { findEdgeSource } from '../graph/reverse-edges.ts';
+import { computeLength, shortTypeName } from './repr-text.ts';
 import type { PathStep, WrittenPath } from './schemas.ts';
 import { padEnd, textWidth } from './text-layout.ts';
-
-/** `nodes[0]` is the root's object; `edges[i]` leads from `nodes[i]` to `nodes[i + 1]`. */
-export interface PathInGraph {
-  /** Row of the graph's roots. */
-  root: number;
-  nodes: ArrayLike<NodeIndex>;
-  edges: ArrayLike<EdgeIndex>;
-}
 
 export interface WritePathOptions {
   /** Per node, bytes. */
@@ -37,128 +28,59 @@ const ROOT_KIND_NAMES = Object.fromEntries(
   Object.entries(RootKind).map(([name, kind]) => [kind, name]),
 ) as Record<number, WrittenPath['root']['kind']>;
 
-/** Steps of a path that are kept at each end; the middle of a longer one (a linked list) is left out and counted. */
-const KEPT_STEPS = 30;
-
 export function writePath(
   graph: HeapGraph,
-  path: PathInGraph,
+  path: HeapPath,
   options: WritePathOptions = {},
 ): WrittenPath {
-  const kind = ROOT_KIND_NAMES[graph.rootKind[path.root]];
-  const labelId = graph.rootLabel[path.root];
-  const label = labelId === NONE ? '' : graph.strings[labelId];
-  const rootText = writeRoot(graph, kind, label, path.nodes[0]);
-  const steps = writeSteps(graph, path, rootText, options);
+  const kind = ROOT_KIND_NAMES[path.rootKind];
+  const label = path.rootLabel;
+  const steps = path.steps.map(
+    (step, i): PathStep => ({
+      text:
+        i === 0 ? writeRoot(kind, label, step.typeName) : writeStep(graph, step.edge, step.label),
+      type: step.typeName,
+      address: formatAddress(graph.address[step.node]),
+      length: computeLength(graph, step.node),
+      retainedBytes: options.retainedSize === undefined ? null : options.retainedSize[step.node],
+      growsHere: step.node === options.growsAt,
+      omitted: step.omitted,
+    }),
+  );
   return { root: { kind, label }, text: writeLine(kind, label, steps), steps };
 }
 
-function writeRoot(
-  graph: HeapGraph,
-  kind: WrittenPath['root']['kind'],
-  label: string,
-  node: NodeIndex,
-): string {
+function writeRoot(kind: WrittenPath['root']['kind'], label: string, type: string): string {
   switch (kind) {
+    case 'local':
+      return label;
     case 'module':
       return `module ${label}`;
-    case 'local':
-      return label.startsWith('local') ? label : `local of ${label}`;
     case 'interpreter':
-      return `interpreter ${label}`.trimEnd();
-    case 'type':
-      return `type ${label === '' ? typeNameOf(graph, node) : label}`;
-    case 'interned':
-      return 'interned object';
     case 'thread':
-      return label.startsWith('thread') ? label : `thread ${label}`.trimEnd();
+      return label === '' ? kind : `${kind} ${label}`;
+    case 'type':
+      return `type ${label === '' ? type : label}`;
+    case 'interned':
+      return 'immortal object';
     case 'native':
       return label === '' ? 'C code' : `C code (${label})`;
   }
 }
 
-function writeSteps(
+/** How the source of `edge` refers: `.name`, `[3]`, `['key']`, `local 'data' of leaking_coro (main.py:31)`. */
+export const formatReference = (
   graph: HeapGraph,
-  path: PathInGraph,
-  rootText: string,
-  options: WritePathOptions,
-): PathStep[] {
-  const last = path.nodes.length - 1;
-  const steps: PathStep[] = [];
-  let omitted = 0;
-  for (let i = 0; i <= last; i++) {
-    const node = path.nodes[i];
-    const growsHere = node === options.growsAt;
-    // A dict that is only an instance's attributes is written as part of the step behind it; not when the path ends or
-    // grows there.
-    const isHidden =
-      i > 0 &&
-      i < last &&
-      !growsHere &&
-      graph.edgeKind[path.edges[i - 1]] === EdgeKind.instanceDict;
-    if (isHidden) continue;
-    if (i > KEPT_STEPS && i < last - KEPT_STEPS && !growsHere) {
-      omitted++;
-      continue;
-    }
-    steps.push({
-      text: i === 0 ? rootText : writeEdge(graph, path, i - 1),
-      type: typeNameOf(graph, node),
-      address: `0x${graph.address[node].toString(16)}`,
-      length: computeLength(graph, node),
-      retainedBytes: options.retainedSize === undefined ? null : options.retainedSize[node],
-      growsHere,
-      omitted,
-    });
-    omitted = 0;
-  }
-  return steps;
-}
-
-/** How `nodes[i + 1]` is reached from `nodes[i]`. */
-function writeEdge(graph: HeapGraph, path: PathInGraph, i: number): string {
-  const fromInstanceDict = i > 0 && graph.edgeKind[path.edges[i - 1]] === EdgeKind.instanceDict;
-  return formatEdge(graph, path.nodes[i], path.edges[i], fromInstanceDict);
-}
-
-/** `.name`, `[3]`, `['key']`, `local 'data' of f (main.py:31)`, …; `isAttributes` where the source is an instance's dict. */
-export function formatEdge(
-  graph: HeapGraph,
-  source: NodeIndex,
   edge: EdgeIndex,
-  isAttributes = false,
-): string {
-  const label = graph.edgeLabel[edge];
-  const name = (): string => (label === NONE ? '?' : graph.strings[label]);
-  const kind = graph.edgeKind[edge] as EdgeKind;
-  switch (kind) {
-    case EdgeKind.attribute:
-      return `.${name()}`;
-    case EdgeKind.item:
-      return `[${label === NONE ? '?' : label}]`;
-    case EdgeKind.dictKey:
-      return `{key ${formatValue(graph, graph.edgeTarget[edge])}}`;
-    case EdgeKind.dictValue:
-    case EdgeKind.namedValue: {
-      const key = formatKey(graph, source, edge);
-      const identifier = /^'([A-Za-z_]\w*)'$/.exec(key)?.[1];
-      return isAttributes && identifier !== undefined ? `.${identifier}` : `[${key}]`;
-    }
-    case EdgeKind.local:
-      return `local '${name()}' of ${describeFrame(graph, source)}`;
-    case EdgeKind.instanceDict:
-      return '.__dict__';
-    case EdgeKind.setItem:
-      return `{${formatValue(graph, graph.edgeTarget[edge])}}`;
-    case EdgeKind.type:
-      return '.__class__';
-    case EdgeKind.conservative:
-      return label === NONE ? '<memory>' : `<memory +${label}>`;
-    case EdgeKind.stackValue:
-      return `value in use by ${describeFrame(graph, source)}`;
-    case EdgeKind.internal:
-      return label === NONE ? '<internal>' : `<${name()}>`;
-  }
+  inInstanceDict = false,
+): string => writeStep(graph, edge, formatEdge(graph, edge, inInstanceDict));
+
+/** A variable means little without the function that it belongs to. */
+function writeStep(graph: HeapGraph, edge: EdgeIndex, label: string): string {
+  const kind = graph.edgeKind[edge];
+  if (kind !== EdgeKind.local && kind !== EdgeKind.stackValue) return label;
+  const frame = describeFrame(graph, findEdgeSource(graph, edge));
+  return kind === EdgeKind.local ? `${label} of ${frame}` : `value in use by ${frame}`;
 }
 
 /** `leaking_coro (main.py:31)` of a frame, generator or coroutine. */
@@ -229,18 +151,13 @@ function formatStep(
   isLast: boolean,
   width: number,
 ): string {
-  // What a module or a type is, its text has said already.
-  const saysItself = column === 0 && /^(module|type) /.test(text);
-  const facts = saysItself
-    ? ''
-    : sanitizeText(shortTypeName(step.type)) +
-      (step.length === null ? '' : ` (${formatCount(step.length)})`);
+  const length = step.length === null ? '' : ` (${formatCount(step.length)})`;
   const size =
     isLast && step.retainedBytes !== null ? `  ${formatBytes(step.retainedBytes)} retained` : '';
-  const cut = cutEnd(text, Math.max(20, width - textWidth(facts) - textWidth(size) - 18));
-  const line =
-    facts === ''
-      ? cut
-      : `${column === 0 ? `${cut}  ` : padEnd(cut, column)}${column > 0 && textWidth(cut) >= column ? '  ' : ''}${facts}${size}`;
+  // What a module or a type is, its text has said already.
+  const saysItself = column === 0 && /^(module|type) /.test(text);
+  const facts = saysItself ? '' : sanitizeText(shortTypeName(step.type)) + length + size;
+  const cut = cutEnd(text, Math.max(20, width - textWidth(facts) - 18));
+  const line = facts === '' ? cut : `${padEnd(`${cut} `, column - 1)} ${facts}`;
   return step.growsHere ? `${padEnd(line, 38)}  <-- grows here` : line;
 }

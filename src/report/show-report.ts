@@ -1,5 +1,6 @@
 // `show`: one object of a capture: what it is, its sizes, what it refers to, who refers to it, and the path that keeps it.
 
+import type { HeapPath } from '../analysis/path-steps.ts';
 import {
   cutEnd,
   formatAddress,
@@ -17,7 +18,7 @@ import {
   typeNameOf,
 } from '../graph/heap-graph.ts';
 import { findEdgeSource, type ReverseEdges } from '../graph/reverse-edges.ts';
-import { formatEdge, formatSteps, type PathInGraph, writePath } from './path-text.ts';
+import { formatReference, formatSteps, writePath } from './path-text.ts';
 import {
   buildCaptureLine,
   buildProblems,
@@ -35,7 +36,7 @@ export interface ShowOptions {
   /** Per node, bytes; undefined if dominators were not computed. */
   retainedSize: Float64Array | undefined;
   /** The best path from a root; undefined if none reaches it. */
-  path: PathInGraph | undefined;
+  path: HeapPath | undefined;
   /** References to list in each direction. */
   limit: number;
 }
@@ -82,7 +83,7 @@ function listReferences(graph: HeapGraph, node: NodeIndex, limit: number): Refer
   const lines: ReferenceLine[] = [];
   const end = graph.firstEdge[node + 1];
   for (let edge = graph.firstEdge[node]; edge < end && lines.length < limit; edge++) {
-    lines.push(buildReference(graph, graph.edgeTarget[edge], formatEdge(graph, node, edge)));
+    lines.push(buildReference(graph, graph.edgeTarget[edge], formatReference(graph, edge)));
   }
   return lines;
 }
@@ -102,7 +103,7 @@ function listReferrers(
       buildReference(
         graph,
         source,
-        formatEdge(graph, source, edge, isInstanceDict(graph, source, reverse)),
+        formatReference(graph, edge, isInstanceDict(graph, source, reverse)),
       ),
     );
   }

@@ -5,6 +5,6 @@ import { expect } from 'vitest';
 
 export function expectGolden(name: string, text: string): void {
   const url = new URL(`./${name}.txt`, import.meta.url);
-  if (process.env['UPDATE_GOLDEN'] === '1') writeFileSync(url, text);
+  if (process.env.UPDATE_GOLDEN === '1') writeFileSync(url, text);
   expect(text).toBe(readFileSync(url, 'utf8'));
 }

@@ -1,0 +1,47 @@
+// `leakscope path TARGET ADDRESS|TYPE`: what keeps an object alive, or the object of a type that retains the most.
+
+import type { Command } from 'commander';
+import { computeDominators, computeRetainedSizes } from '../analysis/dominators.ts';
+import { findPath } from '../analysis/path-steps.ts';
+import { computePathTree } from '../analysis/paths.ts';
+import { buildPathReport, formatPath } from '../report/path-report.ts';
+import { requireNodes } from './object-query.ts';
+import { addExamples, addOutputOptions } from './options.ts';
+import type { OutputOptions, Session } from './session.ts';
+import { loadGraph, parseTarget, TARGET_HELP } from './target.ts';
+
+export function addPathCommand(program: Command, session: Session): void {
+  const command = program
+    .command('path')
+    .description('the best path from a root to an object, and the next independent one')
+    .argument('<target>', TARGET_HELP)
+    .argument('<object>', 'its address, or the name of its type')
+    .action((target: string, object: string, options: OutputOptions) => {
+      session.useOutput(options);
+      return printPath(target, object, session);
+    });
+  addOutputOptions(command);
+  addExamples(command, [
+    'leakscope path 4242 0x7f3a2c1d9e50',
+    'leakscope path before.lscope app.sessions.Session',
+  ]);
+}
+
+async function printPath(target: string, query: string, session: Session): Promise<void> {
+  const graph = await loadGraph(parseTarget(target), session);
+  const { nodes } = requireNodes(graph, query);
+  session.progress('computing retained sizes and paths');
+  const retainedSize = computeRetainedSizes(computeDominators(graph), graph.allocatedSize);
+  const node = nodes.reduce((best, each) =>
+    retainedSize[each] > retainedSize[best] ? each : best,
+  );
+  const tree = computePathTree(graph);
+  const report = buildPathReport(graph, node, {
+    query,
+    matches: nodes.length,
+    retainedSize,
+    path: findPath(graph, tree, node),
+    alsoHeldBy: undefined,
+  });
+  session.print(report, () => formatPath(report, session.style));
+}

@@ -1,0 +1,57 @@
+// `leakscope show TARGET ADDRESS`: one object in full.
+
+import type { Command } from 'commander';
+import { computeDominators, computeRetainedSizes } from '../analysis/dominators.ts';
+import { findPath } from '../analysis/path-steps.ts';
+import { computePathTree } from '../analysis/paths.ts';
+import { buildReverseEdges } from '../graph/reverse-edges.ts';
+import { buildShowReport, formatShow } from '../report/show-report.ts';
+import { requireNodeAt } from './object-query.ts';
+import { addExamples, addOutputOptions, parseAddress, parseWholeNumber } from './options.ts';
+import type { OutputOptions, Session } from './session.ts';
+import { loadGraph, parseTarget, TARGET_HELP } from './target.ts';
+
+interface ShowOptions extends OutputOptions {
+  limit: number;
+}
+
+export function addShowCommand(program: Command, session: Session): void {
+  const command = program
+    .command('show')
+    .description('one object: type, contents, sizes, what it refers to, who refers to it')
+    .argument('<target>', TARGET_HELP)
+    .argument('<address>', 'of the object, as top, new and hunt print it', parseAddress)
+    .option(
+      '-n, --limit <count>',
+      'references to list in each direction',
+      parseWholeNumber(1, 100_000),
+      15,
+    )
+    .action((target: string, address: number, options: ShowOptions) => {
+      session.useOutput(options);
+      return showObject(target, address, options, session);
+    });
+  addOutputOptions(command);
+  addExamples(command, [
+    'leakscope show 4242 0x7f3a2c1d9e50',
+    'leakscope show before.lscope 0x7f3a2c1d9e50 --json',
+  ]);
+}
+
+async function showObject(
+  target: string,
+  address: number,
+  options: ShowOptions,
+  session: Session,
+): Promise<void> {
+  const graph = await loadGraph(parseTarget(target), session);
+  const node = requireNodeAt(graph, address);
+  session.progress('computing retained sizes and paths');
+  const report = buildShowReport(graph, node, {
+    reverse: buildReverseEdges(graph),
+    retainedSize: computeRetainedSizes(computeDominators(graph), graph.allocatedSize),
+    path: findPath(graph, computePathTree(graph), node),
+    limit: options.limit,
+  });
+  session.print(report, () => formatShow(report, session.style));
+}
