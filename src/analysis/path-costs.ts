@@ -1,0 +1,143 @@
+// What makes one path worse than another: the penalties that `computePathTree` adds up. A step costs 1 besides (at most
+// MAX_HOP_COST in all), so that a penalty above that decides alone and a smaller one weighs against the length.
+//
+// A path should start at what the programmer knows (a module of the program) and go through attributes and entries. What
+// CPython holds for its own purposes (types, modules' globals behind functions, caches, registries) comes last.
+
+import { EdgeKind, type HeapGraph, NONE, RootKind } from '../graph/heap-graph.ts';
+import { findModuleOrigin, isStandardName, type ModuleOrigin } from './module-origin.ts';
+
+/** Steps beyond this many cost nothing more: a long list is not a reason to prefer a worse root. */
+export const MAX_HOP_COST = 32;
+/** No root and no step costs more than this. */
+export const MAX_STEP_COST = 250;
+
+const ROOT_PENALTY: Record<RootKind, number> = {
+  [RootKind.module]: 0,
+  [RootKind.local]: 6,
+  [RootKind.thread]: 12,
+  [RootKind.interpreter]: 56,
+  [RootKind.type]: 64,
+  [RootKind.interned]: 72,
+  [RootKind.native]: 80,
+};
+
+const MODULE_PENALTY: Record<ModuleOrigin, number> = { application: 0, library: 10, standard: 40 };
+
+/** Of a local in a frame of the standard library: `run_forever (base_events.py:603)`. */
+const STANDARD_FRAME_PENALTY = 4;
+
+const EDGE_PENALTY: Record<EdgeKind, number> = {
+  [EdgeKind.internal]: 4,
+  [EdgeKind.attribute]: 0,
+  [EdgeKind.item]: 0,
+  [EdgeKind.dictKey]: 1,
+  [EdgeKind.dictValue]: 0,
+  [EdgeKind.namedValue]: 0,
+  [EdgeKind.local]: 0,
+  [EdgeKind.instanceDict]: 0,
+  [EdgeKind.setItem]: 0,
+  [EdgeKind.type]: 60,
+  [EdgeKind.conservative]: 30,
+  [EdgeKind.stackValue]: 1,
+};
+
+/** By name of attribute or C field. */
+const LABEL_PENALTY: Readonly<Record<string, number>> = {
+  __globals__: 60,
+  __builtins__: 60,
+  f_globals: 60,
+  f_builtins: 60,
+  __subclasses__: 60,
+  tp_subclasses: 60,
+  tp_cache: 60,
+  tp_mro: 60,
+  __mro__: 60,
+  __base__: 60,
+  __bases__: 60,
+  tp_base: 60,
+  tp_bases: 60,
+  __class__: 60,
+  __module__: 40,
+  __spec__: 60,
+  __loader__: 60,
+  __orig_bases__: 40,
+  __objclass__: 40,
+  _abc_impl: 40,
+  _abc_registry: 40,
+  _abc_cache: 40,
+  ht_cached_keys: 40,
+  ht_module: 60,
+  f_back: 16,
+  __annotations__: 10,
+  __annotate__: 10,
+};
+
+/** By type of the object that the step leads to. */
+const TYPE_PENALTY: Readonly<Record<string, number>> = {
+  module: 60,
+  mappingproxy: 5,
+  builtin_function_or_method: 3,
+  method_descriptor: 8,
+  wrapper_descriptor: 8,
+  getset_descriptor: 8,
+  member_descriptor: 8,
+  classmethod_descriptor: 8,
+};
+
+/** A class is a step like any other if it is the program's, and a detour if it is Python's. */
+const CLASS_PENALTY = 2;
+const STANDARD_CLASS_PENALTY = 30;
+
+export interface PathCosts {
+  /** Per root. */
+  root: Uint8Array;
+  /** Per EdgeKind. */
+  edgeKind: Uint8Array;
+  /** Per string, for the kinds whose label is one. */
+  label: Uint8Array;
+  /** Per row of `types`: for a step to one of its objects. */
+  type: Uint8Array;
+  /** Nodes of classes of the standard library, and what a step to them costs more. */
+  standardClass: ReadonlySet<number>;
+  standardClassPenalty: number;
+}
+
+export function computePathCosts(graph: HeapGraph): PathCosts {
+  const { types } = graph;
+  const metatypes = new Set<number>();
+  const standardClass = new Set<number>();
+  for (const { name, node } of types) {
+    if (node === NONE) continue;
+    metatypes.add(graph.typeId[node]);
+    if (isStandardName(name)) standardClass.add(node);
+  }
+  return {
+    root: Uint8Array.from(graph.rootNode, (_, root) => rootPenalty(graph, root)),
+    edgeKind: Uint8Array.from(
+      { length: 256 },
+      (_, kind) => EDGE_PENALTY[kind as EdgeKind] ?? MAX_HOP_COST,
+    ),
+    label: Uint8Array.from(graph.strings, (text) =>
+      Object.hasOwn(LABEL_PENALTY, text) ? LABEL_PENALTY[text] : 0,
+    ),
+    type: Uint8Array.from(types, ({ name }, row) => {
+      if (metatypes.has(row)) return CLASS_PENALTY;
+      return Object.hasOwn(TYPE_PENALTY, name) ? TYPE_PENALTY[name] : 0;
+    }),
+    standardClass,
+    standardClassPenalty: STANDARD_CLASS_PENALTY,
+  };
+}
+
+function rootPenalty(graph: HeapGraph, root: number): number {
+  const kind = graph.rootKind[root] as RootKind;
+  const labelId = graph.rootLabel[root];
+  const label = labelId === NONE ? '' : graph.strings[labelId];
+  if (kind === RootKind.module) {
+    return MODULE_PENALTY[findModuleOrigin(graph, graph.rootNode[root], label)];
+  }
+  const penalty = ROOT_PENALTY[kind] ?? MAX_STEP_COST;
+  const inStandardFrame = kind === RootKind.local && /\/lib\/python3\.\d+\/(?!site-)/.test(label);
+  return inStandardFrame ? penalty + STANDARD_FRAME_PENALTY : penalty;
+}

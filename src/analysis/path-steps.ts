@@ -1,0 +1,158 @@
+// A path of the path tree as steps that a person reads: `app.registry._open[123] -> Ticket`. An instance's dict is no step
+// of its own (`.name` stands for it and the entry), and of a very long path the middle is left out.
+
+import {
+  type EdgeIndex,
+  EdgeKind,
+  findPreview,
+  type HeapGraph,
+  NONE,
+  type NodeIndex,
+  RootKind,
+  typeNameOf,
+} from '../graph/heap-graph.ts';
+import { findKeyText } from './names.ts';
+import type { PathTree } from './paths.ts';
+
+export interface PathStep {
+  node: NodeIndex;
+  /** The edge by which the step before holds the node; NONE for the first. After an instance's dict: the entry's. */
+  edge: EdgeIndex;
+  kind: EdgeKind | undefined;
+  /** As Python writes it: `._open`, `[123]`, `['key']`, `local 'x'`; of the first step the root's text. */
+  label: string;
+  typeName: string;
+  /** Steps left out between the step before and this one. */
+  omitted: number;
+}
+
+export interface HeapPath {
+  rootKind: RootKind;
+  /** The root's label as it was captured; '' if it has none. */
+  rootLabel: string;
+  /** The root object first, the node asked for last. */
+  steps: PathStep[];
+}
+
+const MAX_STEPS = 24;
+const MAX_KEY_LENGTH = 40;
+
+/** The best path to `node`; undefined if it is unreachable. O(length of the path). */
+export function findPath(
+  graph: HeapGraph,
+  tree: PathTree,
+  node: NodeIndex,
+  maxSteps = MAX_STEPS,
+): HeapPath | undefined {
+  const root = tree.rootRow[node];
+  if (root === NONE) return undefined;
+  const edges: EdgeIndex[] = [];
+  let at = node;
+  for (; tree.parentNode[at] !== NONE; at = tree.parentNode[at]) edges.push(tree.parentEdge[at]);
+  return buildPath(graph, root, edges.reverse(), maxSteps);
+}
+
+/** The path that begins at a root (row of the graph's roots) and follows `edges`, each from the target of the one before. */
+export function buildPath(
+  graph: HeapGraph,
+  root: number,
+  edges: readonly EdgeIndex[],
+  maxSteps = MAX_STEPS,
+): HeapPath {
+  const rootKind = graph.rootKind[root] as RootKind;
+  const labelId = graph.rootLabel[root];
+  const rootLabel = labelId === NONE ? '' : graph.strings[labelId];
+  const rootNode = graph.rootNode[root];
+  const first: PathStep = {
+    node: rootNode,
+    edge: NONE,
+    kind: undefined,
+    label: formatRoot(rootKind, rootLabel),
+    typeName: typeNameOf(graph, rootNode),
+    omitted: 0,
+  };
+  const visible = edges.filter(
+    (edge, i) => graph.edgeKind[edge] !== EdgeKind.instanceDict || i === edges.length - 1,
+  );
+  const omitted = Math.max(0, visible.length - maxSteps);
+  const head = omitted === 0 ? visible.length : Math.ceil(maxSteps / 2);
+  const kept = [...visible.slice(0, head), ...visible.slice(head + omitted)];
+  const isAttribute = new Set(
+    edges.filter((_, i) => i > 0 && graph.edgeKind[edges[i - 1]] === EdgeKind.instanceDict),
+  );
+  const steps = kept.map((edge, i) => ({
+    node: graph.edgeTarget[edge],
+    edge,
+    kind: graph.edgeKind[edge] as EdgeKind,
+    label: formatEdge(graph, edge, isAttribute.has(edge)),
+    typeName: typeNameOf(graph, graph.edgeTarget[edge]),
+    omitted: i === head ? omitted : 0,
+  }));
+  return { rootKind, rootLabel, steps: [first, ...steps] };
+}
+
+/** `app.registry._open[123] -> Ticket` */
+export function formatPath(path: HeapPath): string {
+  let text = '';
+  for (const { label, omitted } of path.steps) {
+    if (omitted > 0) text += ' ... ';
+    text += label.startsWith('local ') && text !== '' ? ` ${label}` : label;
+  }
+  return `${text} -> ${path.steps[path.steps.length - 1].typeName}`;
+}
+
+export function formatRoot(kind: RootKind, label: string): string {
+  switch (kind) {
+    case RootKind.interned:
+      return label === '' ? 'immortal object' : `immortal ${label}`;
+    case RootKind.native:
+      return label === '' ? 'C code' : `C code ${label}`;
+    case RootKind.thread:
+      return label === '' ? 'thread' : label;
+    default:
+      return label === '' ? 'interpreter' : label;
+  }
+}
+
+/** `inInstanceDict`: the edge is an entry of the dict of an instance or module, which is written as an attribute. */
+export function formatEdge(graph: HeapGraph, edge: EdgeIndex, inInstanceDict = false): string {
+  const label = graph.edgeLabel[edge];
+  const name = (): string => (label === NONE ? '?' : graph.strings[label]);
+  switch (graph.edgeKind[edge] as EdgeKind) {
+    case EdgeKind.attribute:
+      return `.${name()}`;
+    case EdgeKind.internal:
+      return `<${name()}>`;
+    case EdgeKind.item:
+      return `[${label}]`;
+    case EdgeKind.local:
+      return `local '${name()}'`;
+    case EdgeKind.dictValue:
+    case EdgeKind.namedValue: {
+      const key = inInstanceDict ? findKeyText(graph, edge) : undefined;
+      return key === undefined ? `[${formatKey(graph, edge)}]` : `.${key}`;
+    }
+    case EdgeKind.dictKey:
+      return '<key>';
+    case EdgeKind.instanceDict:
+      return '.__dict__';
+    case EdgeKind.setItem:
+      return '{...}';
+    case EdgeKind.type:
+      return '.__class__';
+    case EdgeKind.conservative:
+      return `<+${label}>`;
+    case EdgeKind.stackValue:
+      return `<stack ${label}>`;
+  }
+}
+
+function formatKey(graph: HeapGraph, edge: EdgeIndex): string {
+  if (graph.edgeKind[edge] === EdgeKind.namedValue) {
+    const label = graph.edgeLabel[edge];
+    return label === NONE ? '?' : `'${graph.strings[label]}'`;
+  }
+  const key = graph.edgeTarget[edge - 1];
+  const text = findPreview(graph, key) ?? `<${typeNameOf(graph, key)}>`;
+  return text.length > MAX_KEY_LENGTH ? `${text.slice(0, MAX_KEY_LENGTH - 3)}...` : text;
+}
