@@ -129,7 +129,11 @@ export function findRuntime(inputs: RuntimeInputs): RuntimeResult {
  */
 export function readRuntime(memory: MemoryReader, location: RuntimeLocation): PythonRuntime {
   const { layout, features, runtimeAddress } = location;
-  const found = readInterpreters(memory, layout, features, runtimeAddress);
+  const asExpected = readInterpreters(memory, layout, features, runtimeAddress, false);
+  const found =
+    'failed' in asExpected && asExpected.kind === 'mismatch'
+      ? readInterpreters(memory, layout, features, runtimeAddress, true)
+      : asExpected;
   if ('failed' in found) {
     throw found.kind === 'mismatch' ? cannotRead([found.failed]) : notRunning(found);
   }
@@ -312,7 +316,8 @@ function examineAs(
   const { memory } = inputs;
   let found: Interpreters | NotReadable | undefined;
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-    found = readInterpreters(memory, layout, features, candidate.address);
+    const maySearch = attempt >= ATTEMPTS / 2;
+    found = readInterpreters(memory, layout, features, candidate.address, maySearch);
     if (!('failed' in found) || found.kind !== 'mismatch') break;
   }
   if (found === undefined || 'failed' in found) return found as NotReadable;

@@ -63,6 +63,7 @@ interface Context {
   layout: Layout;
   features: VersionFeatures;
   runtime: Address;
+  searchBytes: number;
   method: string[];
 }
 
@@ -92,16 +93,19 @@ const DEBUG_OFFSETS: Record<Anchor, string> = {
 
 /**
  * The interpreters of the _PyRuntime at `runtime`, if that is what lies there. A few hundred reads; on a live process the
- * caller repeats it when it fails, since lists and dicts change under it. Never throws MemoryReadError.
+ * caller repeats it when it fails, since dicts change under it, and only then lets it look for moved fields (`maySearch`).
+ * Never throws MemoryReadError.
  */
 export function readInterpreters(
   memory: MemoryReader,
   layout: Layout,
   features: VersionFeatures,
   runtime: Address,
+  maySearch: boolean,
 ): Interpreters | NotReadable {
+  const searchBytes = maySearch ? SEARCH_BYTES : 0;
   try {
-    return readOrExplain({ memory, layout, features, runtime, method: [] });
+    return readOrExplain({ memory, layout, features, runtime, searchBytes, method: [] });
   } catch (error) {
     if (!(error instanceof MemoryReadError)) throw error;
     return mismatch(`memory at 0x${error.address.toString(16)} cannot be read`);
@@ -209,19 +213,20 @@ function locateAnchors(
     isDictWith(context, memory.readAddress(main + offset), key);
   const gc = features.gcInRuntime
     ? expected.gc
-    : search(expected.gc, (offset) => isGcState(context, main + offset));
+    : search(context, expected.gc, (offset) => isGcState(context, main + offset));
   if (gc === undefined) return mismatch('no collector lists in the main interpreter');
-  const sysdict = search(expected.sysdict, (offset) => dictAt(offset, 'hexversion'));
+  const sysdict = search(context, expected.sysdict, (offset) => dictAt(offset, 'hexversion'));
   if (sysdict === undefined) return mismatch('PyInterpreterState.sysdict is not the dict of sys');
-  const builtins = search(expected.builtins, (offset) => dictAt(offset, 'BaseException'));
+  const builtins = search(context, expected.builtins, (offset) => dictAt(offset, 'BaseException'));
   if (builtins === undefined) return mismatch('PyInterpreterState.builtins is not that dict');
   const modules = search(
+    context,
     expected.modules,
     (offset) => dictAt(offset, 'builtins'),
     (offset) => dictAt(offset, 'sys'),
   );
   if (modules === undefined) return mismatch('PyInterpreterState.modules is not sys.modules');
-  const threadsHead = search(expected.threadsHead, (offset) =>
+  const threadsHead = search(context, expected.threadsHead, (offset) =>
     isThreadOf(context, memory.readAddress(main + offset), main),
   );
   if (threadsHead === undefined) return mismatch('the main interpreter has no thread state');
@@ -232,10 +237,11 @@ function locateAnchors(
 
 /** The offset nearest to `expected` at which all checks hold. */
 function search(
+  { searchBytes }: Context,
   expected: number,
   ...checks: readonly ((offset: number) => boolean)[]
 ): number | undefined {
-  for (let distance = 0; distance <= SEARCH_BYTES; distance += 8) {
+  for (let distance = 0; distance <= searchBytes; distance += 8) {
     for (const offset of distance === 0 ? [expected] : [expected - distance, expected + distance]) {
       if (offset >= 0 && checks.every((check) => unlessUnreadable(() => check(offset))))
         return offset;
@@ -301,18 +307,25 @@ function readInterpreter(
 }
 
 /**
- * Whether the three generations and the permanent one are closed lists. While a collection runs they may be open: then
- * the flag and one closed list are taken as enough.
+ * Whether a collector's state lies there: `generation0` points at its own first generation, whatever the lists do at this
+ * moment. The incremental collector has no such pointer: there the lists must be closed, unless a collection runs.
  */
 function isGcState(context: Context, gcState: Address): boolean {
-  const { memory, layout } = context;
+  const { memory, layout, features } = context;
   const collecting = memory.readU32(gcState + layout.offset('_gc_runtime_state.collecting'));
   if (collecting > 1) return false;
+  if (!features.incrementalGc) {
+    const told = memory.readAddress(gcState + layout.offset('_gc_runtime_state.generation0'));
+    return isNearGenerations(layout, gcState, told);
+  }
   let closed = 0;
   const heads = generationHeads(memory, layout, gcState);
   for (const head of heads) if (unlessUnreadable(() => isClosedList(memory, head))) closed++;
   return collecting === 1 ? closed > 0 : closed === heads.length;
 }
+
+const isNearGenerations = (layout: Layout, gcState: Address, told: Address): boolean =>
+  Math.abs(told - gcState - layout.offset('_gc_runtime_state.generations')) <= 8;
 
 /**
  * Addresses of the list heads: the three generations and the permanent one. `generation0` points at the first: 3.13.2 and
@@ -320,10 +333,8 @@ function isGcState(context: Context, gcState: Address): boolean {
  */
 function generationHeads(memory: MemoryReader, layout: Layout, gcState: Address): Address[] {
   let generations = gcState + layout.offset('_gc_runtime_state.generations');
-  if (layout.has('_gc_runtime_state.generation0')) {
-    const told = memory.readAddress(gcState + layout.offset('_gc_runtime_state.generation0'));
-    if (Math.abs(told - generations) <= 8) generations = told;
-  }
+  const told = memory.readAddress(gcState + layout.offset('_gc_runtime_state.generation0'));
+  if (isNearGenerations(layout, gcState, told)) generations = told;
   const heads: Address[] = [];
   for (let i = 0; i < 3; i++) heads.push(generations + i * GENERATION_BYTES);
   heads.push(gcState + layout.offset('_gc_runtime_state.permanent_generation'));
