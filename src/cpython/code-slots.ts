@@ -66,4 +66,3 @@ function makeReadCodeSlots(layout: Layout): (reader: ObjectReader, codeWord: num
     return { names: Uint32Array.from(names), stackSize };
   };
 }
-
