@@ -1,6 +1,7 @@
 // One capture of a running process: finds its Python, copies its memory while it stands still, and decodes the copy into
 // a HeapGraph after it runs on. `LiveCapture` keeps what captures of the same process share: access, watchdog, location.
 
+import { setImmediate } from 'node:timers/promises';
 import { UsageError } from '../base/errors.ts';
 import { findRuntime, type RuntimeLocation, type RuntimeResult } from '../cpython/find-runtime.ts';
 import type { HeapGraph } from '../graph/heap-graph.ts';
@@ -8,7 +9,7 @@ import { type LiveTarget, openTarget } from '../memory/freeze.ts';
 import { copyLive, type LiveCopy } from '../memory/live-copy.ts';
 import { type MappedElf, openMappedElf } from '../memory/mapped-files.ts';
 import { findMappings, type Mapping } from '../memory/mappings.ts';
-import { findProcess } from '../memory/process-status.ts';
+import { findProcess, findRssBytes } from '../memory/process-status.ts';
 import { decodeImage } from './decode-image.ts';
 
 export interface CaptureOptions {
@@ -44,18 +45,30 @@ export class LiveCapture {
     return this.location.version.text;
   }
 
+  /** Whether the process that was opened still runs. */
+  get isAlive(): boolean {
+    return this.target.isAlive;
+  }
+
+  /** Its resident set now, in bytes; undefined when it has ended. */
+  findRssBytes(): number | undefined {
+    return findRssBytes(this.pid);
+  }
+
   /** Stops the target for the copy only. Throws AccessError when it has ended or cannot be stopped. */
-  capture(options: CaptureOptions = {}): HeapGraph {
+  async capture(options: CaptureOptions = {}): Promise<HeapGraph> {
     const { signal, onProgress } = options;
-    const report = (phase: string, done = 0) => {
-      signal?.throwIfAborted();
+    const report = async (phase: string, done = 0) => {
       onProgress?.(phase, done);
+      // Lets signals (Ctrl-C) and timers in, which a long calculation keeps out.
+      await setImmediate();
+      signal?.throwIfAborted();
     };
-    report('copying memory');
+    await report('copying memory');
     const copy = copyLive(this.target, {
       check: (memory) => this.collectingAddresses.every((address) => memory.readI32(address) === 0),
     });
-    report('decoding');
+    await report('decoding');
     return decodeImage({
       image: copy.image,
       location: this.location,
@@ -137,7 +150,7 @@ function findRuntimeOf(target: LiveTarget, elves: MappedElf[]): RuntimeResult {
 export async function captureHeap(pid: number, options: CaptureOptions = {}): Promise<HeapGraph> {
   const capture = openCapture(pid);
   try {
-    return capture.capture(options);
+    return await capture.capture(options);
   } finally {
     capture.close();
   }

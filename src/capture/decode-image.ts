@@ -16,6 +16,9 @@ import type { MemoryImage } from '../memory/memory-image.ts';
 import { buildGraph } from './build-graph.ts';
 import { readRoots } from './read-roots.ts';
 
+/** Objects decoded between two chances to cancel: some 50 ms. */
+const PORTION = 200_000;
+
 export interface DecodeImageOptions {
   image: MemoryImage;
   location: RuntimeLocation;
@@ -29,19 +32,19 @@ export interface DecodeImageOptions {
   threadNames?: ReadonlyMap<number, string>;
   /** Number of the main thread as the target sees it: its pid in its own namespace. */
   mainThreadId: number;
-  /** Called between and during phases; may throw to cancel. */
-  onProgress?: (phase: string, done: number) => void;
+  /** Called between portions of work, `done` counts objects; what it throws cancels. */
+  onProgress: (phase: string, done: number) => Promise<void>;
 }
 
 /**
  * Throws UnsupportedError when the interpreters in the copy cannot be read. About 0.4 microseconds an object; see
  * docs/benchmarks.md.
  */
-export function decodeImage(options: DecodeImageOptions): HeapGraph {
+export async function decodeImage(options: DecodeImageOptions): Promise<HeapGraph> {
   const { image, location, onProgress } = options;
   const problems = new Problems();
   const runtime = readRuntime(image, location);
-  onProgress?.('reading pymalloc', 0);
+  await onProgress('reading pymalloc', 0);
   const pymalloc = readPymalloc(image, runtime, problems);
   const finder = new ObjectFinder({
     image,
@@ -54,7 +57,7 @@ export function decodeImage(options: DecodeImageOptions): HeapGraph {
     chunks: new ChunkFinder(image, options.heapRanges),
     blockHeaderBytes: pymalloc.dataOffsetWords * 8,
   });
-  onProgress?.('finding objects', 0);
+  await onProgress('finding objects', 0);
   // Blocks first: in order of address, which is the order in which memory is fast to read.
   forEachLiveBlock(image, pymalloc, (word, bytes) => finder.addBlock(word, bytes));
   if (options.listsAreStable) {
@@ -76,8 +79,9 @@ export function decodeImage(options: DecodeImageOptions): HeapGraph {
   );
   for (const dict of weakDicts) finder.addWeakDict(dict);
   for (const root of roots) finder.addRoot(root.address);
-  const found = finder.decodeAll((decoded) => onProgress?.('decoding objects', decoded));
-  onProgress?.('building the graph', found.word.length);
+  const found = finder.startDecoding();
+  while (finder.decodeSome(found, PORTION)) await onProgress('decoding', found.flags.length);
+  await onProgress('building the graph', 0);
   return buildGraph({
     found,
     reader: finder,

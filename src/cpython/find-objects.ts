@@ -114,6 +114,7 @@ export class ObjectFinder implements ObjectReader {
   private readonly strings: string[] = [];
   private readonly stringIdByWord = new Map<number, number>();
   private readonly weakDicts = new Set<number>();
+  private readonly decodeInstanceDict: (reader: ObjectReader, word: number, type: TypeInfo) => void;
   private currentWord = 0;
   private scannedWords = 0;
   private referencesFollowed = 0;
@@ -136,6 +137,7 @@ export class ObjectFinder implements ObjectReader {
     this.edgeTargetWord = growableUint32(expected * 2);
     this.edgeKind = growableUint8(expected * 2);
     this.edgeLabel = growableUint32(expected * 2);
+    this.decodeInstanceDict = makeDecodeInstanceDict(options.layout);
     this.types = new TypeTable({
       image: options.image,
       layout: options.layout,
@@ -349,11 +351,8 @@ export class ObjectFinder implements ObjectReader {
 
   // --- Decoding ------------------------------------------------------------------------------------------------------
 
-  /**
-   * Decodes everything admitted so far and what it leads to. `onProgress` is called about every 100 000 objects with
-   * the number decoded; it may throw to cancel.
-   */
-  decodeAll(onProgress?: (decoded: number) => void): FoundObjects {
+  /** Prepares the columns that `decodeSome` fills. Call once, when all blocks, tracked objects and roots were added. */
+  startDecoding(): FoundObjects {
     const found: FoundObjects = {
       image: this.image,
       objectBits: this.objectBits,
@@ -374,19 +373,26 @@ export class ObjectFinder implements ObjectReader {
       referencesFollowed: 0,
       referencesLost: 0,
     };
-    const decodeInstanceDict = makeDecodeInstanceDict(this.layout);
     found.firstEdge.push(0);
-    for (let i = 0; i < this.word.length; i++) {
-      this.decodeObject(this.word.array[i], this.typeId.array[i], decodeInstanceDict, found);
+    return found;
+  }
+
+  /**
+   * Decodes up to `limit` more objects, which may lead to new ones; returns whether some are left. In portions, so that a
+   * caller can report progress and be cancelled in between.
+   */
+  decodeSome(found: FoundObjects, limit: number): boolean {
+    const start = found.flags.length;
+    for (let i = start; i < this.word.length && i < start + limit; i++) {
+      this.decodeObject(this.word.array[i], this.typeId.array[i], found);
       const first = found.firstEdge.array[i];
       if (this.edgeTargetWord.length > first && this.weakDicts.size > 0)
         this.dropWeakEdges(i, first);
       found.firstEdge.push(this.edgeTargetWord.length);
-      if (onProgress !== undefined && i % 100_000 === 99_999) onProgress(i + 1);
     }
     found.referencesFollowed = this.referencesFollowed;
     found.referencesLost = this.referencesLost;
-    return found;
+    return found.flags.length < this.word.length;
   }
 
   /** The entries of a weak dict were decoded so that what they refer to is found; they are no references. */
@@ -399,12 +405,7 @@ export class ObjectFinder implements ObjectReader {
     this.edgeLabel.length = firstEdge;
   }
 
-  private decodeObject(
-    word: number,
-    typeId: number,
-    decodeInstanceDict: (reader: ObjectReader, word: number, type: TypeInfo) => void,
-    found: FoundObjects,
-  ): void {
+  private decodeObject(word: number, typeId: number, found: FoundObjects): void {
     const halves = this.halves;
     const type = this.types.types[typeId];
     const bodyEnd = word + ((this.types.minimumSize[typeId] + 7) >>> 3);
@@ -415,7 +416,7 @@ export class ObjectFinder implements ObjectReader {
     this.shallowBytes = this.plainSize(word, type, typeId);
     if (bodyEnd <= this.image.runEnd(word)) {
       type.decode(this, word, type);
-      decodeInstanceDict(this, word, type);
+      this.decodeInstanceDict(this, word, type);
       this.decodeBody(word, type);
     } else {
       this.problem('object-cut-off', word);

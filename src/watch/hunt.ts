@@ -1,0 +1,103 @@
+// A hunt over time: captures of one process at equal distances, its resident set in between, and the verdict on them.
+// What the verdict is made of is in report/verdict.ts; here is only when to look.
+
+import { AccessError } from '../base/errors.ts';
+import { type LiveCapture, openCapture } from '../capture/capture-heap.ts';
+import type { HeapGraph } from '../graph/heap-graph.ts';
+import type { HuntReport } from '../report/schemas.ts';
+import { judgeHunt, type RssSample } from '../report/verdict.ts';
+
+const SAMPLE_MS = 250;
+/** Fewer captures leave no round to compare. */
+const FEWEST_CAPTURES = 2;
+
+export interface HuntOptions {
+  everySeconds: number;
+  /** Captures, at least 2: one round fewer. */
+  snapshots: number;
+  signal: AbortSignal;
+  onProgress(text: string): void;
+}
+
+/**
+ * Captures `pid` and judges. A target that ends early is judged on what was captured; with fewer than two captures that
+ * is an AccessError. Rejects with the signal's reason when aborted; the target is never left stopped.
+ */
+export async function huntProcess(pid: number, options: HuntOptions): Promise<HuntReport> {
+  const live = openCapture(pid);
+  const rss: RssSample[] = [];
+  const sample = () => {
+    const bytes = live.findRssBytes();
+    if (bytes !== undefined && bytes > 0) rss.push({ at: new Date().toISOString(), bytes });
+  };
+  const timer = setInterval(sample, SAMPLE_MS);
+  try {
+    sample();
+    const graphs = await captureRounds(live, options);
+    sample();
+    options.onProgress('comparing the captures');
+    return judgeHunt({ graphs, rss, wantedCaptures: options.snapshots });
+  } finally {
+    clearInterval(timer);
+    live.close();
+  }
+}
+
+async function captureRounds(live: LiveCapture, options: HuntOptions): Promise<HeapGraph[]> {
+  const { snapshots, everySeconds, signal, onProgress } = options;
+  const graphs: HeapGraph[] = [];
+  const startedAt = performance.now();
+  for (let i = 0; i < snapshots; i++) {
+    const dueAt = startedAt + i * everySeconds * 1000;
+    await sleepUntil(dueAt, signal, (seconds) =>
+      onProgress(`Python ${live.python}, capture ${i + 1} of ${snapshots} in ${seconds} s`),
+    );
+    try {
+      graphs.push(
+        await live.capture({
+          signal,
+          onProgress: (phase, done) =>
+            onProgress(
+              `capture ${i + 1} of ${snapshots}: ${phase}${done > 0 ? ` ${done} objects` : ''}`,
+            ),
+        }),
+      );
+    } catch (error) {
+      if (!(error instanceof AccessError) || graphs.length < FEWEST_CAPTURES || live.isAlive) {
+        throw error;
+      }
+      onProgress(`the process ended after ${graphs.length} captures`);
+      break;
+    }
+  }
+  return graphs;
+}
+
+/** Resolves at `dueAt` (of `performance.now`), tells the seconds left about once a second. */
+async function sleepUntil(
+  dueAt: number,
+  signal: AbortSignal,
+  onSecond: (secondsLeft: number) => void,
+): Promise<void> {
+  for (;;) {
+    signal.throwIfAborted();
+    const leftMs = dueAt - performance.now();
+    if (leftMs <= 0) return;
+    onSecond(Math.ceil(leftMs / 1000));
+    await sleep(Math.min(leftMs, 1000), signal);
+  }
+}
+
+function sleep(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const abort = () => {
+      clearTimeout(timer);
+      reject(signal.reason);
+    };
+    const timer = setTimeout(() => {
+      signal.removeEventListener('abort', abort);
+      resolve();
+    }, ms);
+    signal.addEventListener('abort', abort, { once: true });
+  });
+}
