@@ -65,7 +65,7 @@ export function buildGraph(options: BuildGraphOptions): HeapGraph {
   }));
   const weakSource = found.weakSourceWord.finish().map(nodeOf);
   const weakTarget = found.weakTargetWord.finish().map(nodeOf);
-  const roots = buildRoots(options, nodes, edges.edgeTarget, nodeOf);
+  const roots = buildRoots(options, nodes, edges.edgeTarget, nodeOf, types);
   return {
     nodeCount,
     edgeCount: edges.edgeTarget.length,
@@ -179,12 +179,13 @@ function ascendingAddresses(found: FoundObjects): (word: number) => number {
   };
 }
 
-/** The given roots, then immortal objects, then what has more references than were found. */
+/** The given roots, then static types, other static and immortal objects, then what has more references than were found. */
 function buildRoots(
   options: BuildGraphOptions,
   nodes: NodeColumns,
   edgeTarget: Uint32Array,
   nodeOf: (word: number) => number,
+  types: readonly TypeRow[],
 ): Pick<HeapGraph, 'rootNode' | 'rootKind' | 'rootLabel'> {
   const { found, reader } = options;
   const nodeCount = nodes.address.length;
@@ -207,9 +208,16 @@ function buildRoots(
     setBit(isRoot, node);
     push(node, root.kind, root.label === '' ? NONE : reader.intern(root.label));
   }
+  for (const { name, node } of types) {
+    if (node === NONE || hasBit(isRoot, node)) continue;
+    if ((nodes.nodeFlags[node] & NodeFlag.static) === 0) continue;
+    setBit(isRoot, node);
+    push(node, RootKind.type, reader.intern(name));
+  }
+  const lasting = NodeFlag.immortal | NodeFlag.static;
   for (let node = 0; node < nodeCount; node++) {
     if (hasBit(isRoot, node)) continue;
-    if ((nodes.nodeFlags[node] & NodeFlag.immortal) !== 0) push(node, RootKind.interned, NONE);
+    if ((nodes.nodeFlags[node] & lasting) !== 0) push(node, RootKind.interned, NONE);
     else if (nodes.referenceCount[node] > explained[node]) push(node, RootKind.native, NONE);
   }
   return {

@@ -41,6 +41,8 @@ export interface ReferenceCounts {
 export interface BlockFinder {
   /** Bytes of the block that starts at this address (usable or whole: what it costs), 0 if there is none. */
   blockBytesAt(lo: number, hi: number): number;
+  /** Whether the word lies in memory that an allocator may have given out, and not in a library's data. */
+  isHeap(word: number): boolean;
 }
 
 /** pymalloc's pools, as far as discovery needs them. */
@@ -429,6 +431,7 @@ export class ObjectFinder implements ObjectReader {
     found.flags.push(
       (hasBit(this.trackedBits, word) ? NodeFlag.tracked : 0) |
         (count === NONE ? NodeFlag.immortal : 0) |
+        (allocated === 0 && !this.options.chunks.isHeap(word) ? NodeFlag.static : 0) |
         (this.partial ? NodeFlag.partial : 0),
     );
   }
