@@ -1,12 +1,15 @@
 // `leakscope growth A B` and `leakscope growth PID --every 5s`: what grew between two moments, by type and by path.
 
 import type { Command } from 'commander';
+import { computePathTree } from '../analysis/paths.ts';
+import { buildShapes } from '../analysis/shapes.ts';
 import { UsageError } from '../base/errors.ts';
 import type { HeapGraph } from '../graph/heap-graph.ts';
 import { buildGrowthReport, formatGrowth } from '../report/growth-report.ts';
 import { addExamples, addOutputOptions, parseDuration, parseWholeNumber } from './options.ts';
+import { openPython } from './resolve-target.ts';
 import type { OutputOptions, Session } from './session.ts';
-import { capturePid, loadGraph, parseTarget, TARGET_HELP } from './target.ts';
+import { loadGraph, parseTarget, showProgressOn, TARGET_HELP } from './target.ts';
 
 interface GrowthOptions extends OutputOptions {
   every: number;
@@ -67,13 +70,20 @@ async function watchGrowth(
       next: `Write leakscope growth ${target} AFTER, with a later file of the same process or its pid.`,
     });
   }
-  let from = await capturePid(parsed.pid, session);
-  for (let round = 1; round <= options.rounds; round++) {
-    session.progress(`round ${round} of ${options.rounds}: waiting ${options.every} s`);
-    await session.sleep(options.every * 1000);
-    const to = await capturePid(parsed.pid, session);
-    printGrowth(from, to, options, session);
-    from = to;
+  const capture = openPython(parsed.pid);
+  const read = () =>
+    capture.capture({ signal: session.signal, onProgress: showProgressOn(session) });
+  try {
+    let from = await read();
+    for (let round = 1; round <= options.rounds; round++) {
+      session.progress(`round ${round} of ${options.rounds}: waiting ${options.every} s`);
+      await session.sleep(options.every * 1000);
+      const to = await read();
+      printGrowth(from, to, options, session);
+      from = to;
+    }
+  } finally {
+    capture.close();
   }
 }
 
@@ -83,7 +93,11 @@ function printGrowth(
   options: GrowthOptions,
   session: Session,
 ): void {
-  const report = buildGrowthReport(from, to, { limit: options.limit, paths: null });
+  session.progress('computing paths');
+  const [before, after] = [from, to].map(
+    (graph) => buildShapes(graph, computePathTree(graph)).table,
+  );
+  const report = buildGrowthReport(from, to, { limit: options.limit, shapes: { before, after } });
   session.print(report, () => formatGrowth(report, session.style));
 }
 

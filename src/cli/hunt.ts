@@ -5,7 +5,6 @@ import { UsageError } from '../base/errors.ts';
 import { formatHunt } from '../report/hunt-text.ts';
 import type { HuntReport } from '../report/schemas.ts';
 import { addExamples, addOutputOptions, parseDuration, parseWholeNumber } from './options.ts';
-import { requirePython } from './resolve-target.ts';
 import { runHunt } from './run-hunt.ts';
 import type { OutputOptions, Session } from './session.ts';
 import { type StartedProgram, startProgram, waitForPython } from './start-program.ts';
@@ -83,7 +82,6 @@ async function huntTarget(
   }
   if (program !== undefined) return huntProgram(program, options, session);
   const pid = parsePid(pidText as string);
-  requirePython(pid);
   return huntProcess(pid, options, session);
 }
 

@@ -1,33 +1,36 @@
 // From the pid that a user has at hand to the Python that is meant. Wrappers (`timeout`, a shell, `uv run`, a master
 // process) are not followed silently: the error names the Python below them, so that a script stays explicit.
 
-import { AccessError, type UserError } from '../base/errors.ts';
+import { UsageError } from '../base/errors.ts';
+import { type LiveCapture, openCapture } from '../capture/capture-heap.ts';
 import { childrenOf, findProcess } from '../memory/process-status.ts';
-import { type PythonProbe, probePython } from './python-processes.ts';
+import { probePython } from './python-processes.ts';
 
 const MAX_DESCENDANTS = 500;
 
-/** Throws AccessError unless `pid` is a Python; names the Python processes below it if there are any. */
-export function requirePython(pid: number): void {
-  const probe = probePython(pid);
-  if (probe.kind === 'python') return;
-  if (probe.kind === 'refused') throw probe.error;
-  throw explainNotPython(pid, probe);
+/** As `openCapture`; the error for a process that is no Python names the Python processes below it. */
+export function openPython(pid: number): LiveCapture {
+  try {
+    return openCapture(pid);
+  } catch (error) {
+    if (error instanceof UsageError) throw explainNotPython(pid, error.text.reason);
+    throw error;
+  }
 }
 
-function explainNotPython(pid: number, probe: PythonProbe & { kind: 'not-python' }): UserError {
+function explainNotPython(pid: number, reason: string): UsageError {
   const name = findProcess(pid)?.name ?? '?';
   const children = findPythonsBelow(pid);
   const fact = `Process ${pid} ("${name}") is not a Python`;
   if (children.length === 0) {
-    return new AccessError({
+    return new UsageError({
       fact,
-      reason: probe.reason,
+      reason,
       next: 'leakscope ps lists the Python processes.',
     });
   }
   if (children.length === 1) {
-    return new AccessError({
+    return new UsageError({
       fact,
       reason: `its Python child is ${children[0]}`,
       next: `Run the command with ${children[0]}: leakscope hunt ${children[0]}`,
@@ -35,7 +38,7 @@ function explainNotPython(pid: number, probe: PythonProbe & { kind: 'not-python'
   }
   const shown = children.slice(0, 10).join(', ');
   const more = children.length > 10 ? ` and ${children.length - 10} more` : '';
-  return new AccessError({
+  return new UsageError({
     fact,
     reason: `${children.length} Python processes run below it: ${shown}${more}`,
     next: `Choose one: leakscope hunt ${children[0]}`,

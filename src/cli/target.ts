@@ -2,10 +2,10 @@
 
 import { existsSync, statSync } from 'node:fs';
 import { UsageError } from '../base/errors.ts';
-import { captureHeap } from '../capture/capture-heap.ts';
+import { formatNumberOf } from '../base/format.ts';
 import type { HeapGraph } from '../graph/heap-graph.ts';
 import { readSnapshotFile } from '../graph/snapshot-file.ts';
-import { requirePython } from './resolve-target.ts';
+import { openPython } from './resolve-target.ts';
 import type { Session } from './session.ts';
 
 export type Target = { kind: 'process'; pid: number } | { kind: 'file'; path: string };
@@ -53,11 +53,17 @@ export async function loadGraph(target: Target, session: Session): Promise<HeapG
 }
 
 /** One capture, with progress; a wrapper's pid is refused with the pid of the Python under it. */
-export function capturePid(pid: number, session: Session): Promise<HeapGraph> {
-  requirePython(pid);
-  return captureHeap(pid, {
-    signal: session.signal,
-    onProgress: (phase, done) =>
-      session.progress(`${phase}${done > 0 && done < 1 ? ` ${Math.round(done * 100)} %` : ''}`),
-  });
+export async function capturePid(pid: number, session: Session): Promise<HeapGraph> {
+  const capture = openPython(pid);
+  try {
+    return await capture.capture({ signal: session.signal, onProgress: showProgressOn(session) });
+  } finally {
+    capture.close();
+  }
 }
+
+/** The progress of a capture as text: its phase, and how many objects it has met. */
+export const showProgressOn =
+  (session: Session) =>
+  (phase: string, done: number): void =>
+    session.progress(done > 0 ? `${phase}: ${formatNumberOf(done, 'object')}` : phase);

@@ -1,5 +1,6 @@
 // `growth`: what one capture has more of than an earlier one, by type and by the shape of the path that holds it.
 
+import { formatShape, type ShapeTable } from '../analysis/shapes.ts';
 import {
   cutEnd,
   formatBytes,
@@ -24,8 +25,8 @@ import { formatTable, PAGE_WIDTH, plainStyle, type Style } from './text-layout.t
 export interface GrowthOptions {
   /** Rows to list of each kind. */
   limit: number;
-  /** Growth by path shape, the most first; null if it was not computed. */
-  paths: GrowthReport['paths'];
+  /** The paths of both captures, merged by shape; undefined if they were not computed. */
+  shapes: { before: ShapeTable; after: ShapeTable } | undefined;
 }
 
 interface TypeTotal {
@@ -68,7 +69,10 @@ export function buildGrowthReport(
     seconds: secondsBetween(from, to),
     types: types.slice(0, options.limit),
     typesChanged: types.length,
-    paths: options.paths?.slice(0, options.limit) ?? null,
+    paths:
+      options.shapes === undefined
+        ? null
+        : comparePaths(options.shapes.before, options.shapes.after, options.limit),
     coverage: Math.min(from.capture.coverage, to.capture.coverage),
     problems: buildProblems(to.capture.problems),
   };
@@ -89,6 +93,31 @@ function sumTypes(graph: HeapGraph): Map<string, TypeTotal> {
     totals.set(name, { count: total.count + counts[row], bytes: total.bytes + bytes[row] });
   });
   return totals;
+}
+
+/** The shapes of which there are more objects now, the most bytes first. */
+function comparePaths(
+  before: ShapeTable,
+  after: ShapeTable,
+  limit: number,
+): NonNullable<GrowthReport['paths']> {
+  const rowBefore = new Map<number, number>();
+  for (let shape = 0; shape < before.shapeCount; shape++) rowBefore.set(before.key[shape], shape);
+  const grown: { shape: number; count: number; bytes: number }[] = [];
+  for (let shape = 0; shape < after.shapeCount; shape++) {
+    const old = rowBefore.get(after.key[shape]);
+    const count = after.nodeCount[shape] - (old === undefined ? 0 : before.nodeCount[old]);
+    const bytes = after.shallowBytes[shape] - (old === undefined ? 0 : before.shallowBytes[old]);
+    if (count > 0 || (count === 0 && bytes > 0)) grown.push({ shape, count, bytes });
+  }
+  grown.sort((a, b) => b.bytes - a.bytes || b.count - a.count || a.shape - b.shape);
+  return grown.slice(0, limit).map(({ shape, count, bytes }) => ({
+    shape: formatShape(after, shape),
+    type: after.names[after.typeName[shape]],
+    count: after.nodeCount[shape],
+    countGrowth: count,
+    shallowBytesGrowth: bytes,
+  }));
 }
 
 export function formatGrowth(report: GrowthReport, style: Style = plainStyle): string {
