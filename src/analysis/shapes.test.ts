@@ -1,0 +1,113 @@
+import { describe, expect, test } from 'vitest';
+import { drawGraph } from '../../tests/support/drawn-graph.ts';
+import { computeFingerprint } from './fingerprint.ts';
+import { computePathTree } from './paths.ts';
+import { buildShapes, formatShape } from './shapes.ts';
+
+/** Each shape of a drawing as text, with the number of its nodes. */
+function shapesOf(drawing: string): Record<string, number> {
+  const { graph } = drawGraph(drawing);
+  const { table } = buildShapes(graph, computePathTree(graph));
+  return Object.fromEntries(
+    [...table.nodeCount].map((count, shape) => [formatShape(table, shape), count]),
+  );
+}
+
+function fingerprintOf(drawing: string, name: string): string {
+  const { graph, node } = drawGraph(drawing);
+  const { table, shapeOfNode } = buildShapes(graph, computePathTree(graph));
+  return computeFingerprint(table, shapeOfNode[node(name)]);
+}
+
+describe('shapes', () => {
+  test('merge the entries of a container and keep names of attributes', () => {
+    expect(
+      shapesOf(`
+        root module app -> app
+        app: module .cache -> cache, .other -> t3
+        cache: dict [k1] -> t1, [k2] -> t2
+        k1: str "'a'"
+        k2: str "'b'"
+        t1: T
+        t2: T
+        t3: T
+      `),
+    ).toEqual({
+      'app -> module': 1,
+      'app.cache -> dict': 1,
+      'app.other -> T': 1,
+      'app.cache[*] -> T': 2,
+      'app.cache<key> -> str': 2,
+    });
+  });
+
+  test('of a long linked list are three', () => {
+    const links = Array.from({ length: 200 }, (_, i) => `d${i}: dict 'next' -> d${i + 1}`);
+    expect(
+      shapesOf(`root module app -> app\napp: module .head -> d0\n${links.join('\n')}\nd200: dict`),
+    ).toEqual({ 'app -> module': 1, 'app.head -> dict': 1, 'app.head[*] -> dict': 200 });
+  });
+
+  test('of a structure that repeats after several steps are bounded', () => {
+    const rows = Array.from(
+      { length: 100 },
+      (_, i) => `a${i}: A .b -> b${i}\nb${i}: B .c -> c${i}\nc${i}: C .a -> a${i + 1}`,
+    );
+    const shapes = shapesOf(`root module app -> app\napp: module .a -> a0\n${rows.join('\n')}`);
+    expect(Object.keys(shapes).length).toBeLessThan(8);
+  });
+
+  test('of a structure without repetition are bounded too', () => {
+    const rows = Array.from({ length: 500 }, (_, i) => `n${i}: T${i} .n -> n${i + 1}`);
+    const shapes = shapesOf(`root module app -> n0\n${rows.join('\n')}`);
+    expect(Math.max(...Object.keys(shapes).map((text) => text.split('.n').length))).toBeLessThan(
+      70,
+    );
+  });
+
+  test('leave the dict of an instance out of the path of what it holds', () => {
+    const withDict = `
+      root module app -> app
+      app: module __dict__ -> d
+      d: dict [k] -> r
+      k: str "'registry'"
+      r: R .items -> list
+      list: list [0] -> t
+      t: T`;
+    const inline = `
+      root module app -> app
+      app: module .registry -> r
+      r: R __dict__ -> d
+      d: dict 'items' -> list
+      list: list [7] -> t
+      t: T`;
+
+    expect(Object.keys(shapesOf(withDict))).toContain('app.registry.items[*] -> T');
+    expect(Object.keys(shapesOf(inline))).toContain('app.registry.items[*] -> T');
+    expect(fingerprintOf(withDict, 't')).toBe(fingerprintOf(inline, 't'));
+  });
+});
+
+describe('the fingerprint', () => {
+  const drawing = (attribute: string, type: string, line: number, address: string) => `
+    root local local 'data' of work (main.py:${line}) in thread "t-${line}" -> data
+    data: list ${address} .${attribute} -> t
+    t: ${type}`;
+
+  test('does not depend on addresses, lines, threads or numbers in names', () => {
+    expect(fingerprintOf(drawing('job_17', 'T', 31, '@0x9000'), 't')).toBe(
+      fingerprintOf(drawing('job_2', 'T', 99, '@0x5000'), 't'),
+    );
+    expect(fingerprintOf(drawing('job_17', 'T', 31, ''), 't')).toMatch(/^[0-9a-f]{8}$/);
+  });
+
+  test('differs when a name or a type differs', () => {
+    const one = fingerprintOf(drawing('job', 'T', 1, ''), 't');
+    expect(fingerprintOf(drawing('task', 'T', 1, ''), 't')).not.toBe(one);
+    expect(fingerprintOf(drawing('job', 'U', 1, ''), 't')).not.toBe(one);
+  });
+
+  test('is the same in another version of leakscope', () => {
+    expect(fingerprintOf('root module app -> a\na: dict [k] -> t\nt: T', 't')).toBe('606baaae');
+  });
+});
