@@ -1,12 +1,8 @@
 // Finds CPython in a process: turns mappings, their ELF files and memory into a PythonRuntime whose version, build and
-// interpreters were checked against each other. Nothing is trusted because of a file's name: the executable may be the
-// dynamic loader, an application that embeds libpython, or a replaced file.
-// Source: Python/pylifecycle.c (_PyRuntime), Include/internal/pycore_runtime.h (section .PyRuntime since 3.10),
-// pycore_debug_offsets.h (cookie since 3.13), Doc/c-api/apiabiversion.rst (Py_Version since 3.11).
-//
-// Refused with UnsupportedError: PyPy, free-threaded and debug builds, 32 bits, versions without a layout.
+// interpreters were checked against each other. Where it looks: runtime-candidates.ts; what it refuses:
+// unsupported-runtimes.ts. Source: Python/pylifecycle.c (_PyRuntime), Include/internal/pycore_debug_offsets.h (3.13),
+// Include/patchlevel.h, Doc/c-api/apiabiversion.rst (Py_Version since 3.11).
 
-import { MemoryReadError, UnsupportedError } from '../base/errors.ts';
 import type { Address, MemoryReader } from '../memory/memory-reader.ts';
 import { findInDict, findStrText } from './dict-entries.ts';
 import {
@@ -19,6 +15,27 @@ import {
 import { findSmallInt, findTypeAddress } from './known-objects.ts';
 import { findLayout, type Layout } from './layout.ts';
 import {
+  baseName,
+  type Candidate,
+  COOKIE,
+  candidatesByCookie,
+  candidatesOfElf,
+  dataRangesOf,
+  findBytes,
+  likelyPathsFirst,
+  type RuntimeElf,
+  type RuntimeInputs,
+  versionOfFileName,
+} from './runtime-candidates.ts';
+import {
+  cannotRead,
+  explainNothingFound,
+  freeThreaded,
+  notRunning,
+  refuseDebugBuild,
+  refuseOtherPythons,
+} from './unsupported-runtimes.ts';
+import {
   featuresOf,
   findVersionOfHex,
   findVersionOfText,
@@ -27,37 +44,8 @@ import {
   type VersionFeatures,
 } from './version.ts';
 
-const COOKIE = Buffer.from('xdebugpy', 'latin1');
 /** The collector's lists and the dicts change while a live target is read: a check that fails is repeated. */
 const ATTEMPTS = 25;
-const MAX_SCAN_BYTES = 64 << 20;
-const LIKELY_FILE = /python|uwsgi|gunicorn/i;
-
-/** One line of /proc/PID/maps, as far as it is needed here. */
-export interface RuntimeMapping {
-  start: Address;
-  end: Address;
-  readable: boolean;
-  writable: boolean;
-  /** Empty for anonymous memory. */
-  path: string;
-}
-
-/** An ELF file that is mapped into the target; all addresses are the target's (load bias added). */
-export interface RuntimeElf {
-  path: string;
-  is64Bit: boolean;
-  /** From .dynsym, else from .symtab. */
-  findSymbol(name: string): Address | undefined;
-  findSection(name: string): { address: Address; sizeBytes: number } | undefined;
-}
-
-export interface RuntimeInputs {
-  memory: MemoryReader;
-  mappings: readonly RuntimeMapping[];
-  /** The ELF file mapped from `path`; undefined if it is no ELF file or cannot be opened. */
-  openElf(path: string): RuntimeElf | undefined;
-}
 
 /** What stays the same as long as the process lives. */
 export interface RuntimeLocation {
@@ -93,34 +81,52 @@ export type RuntimeResult =
   /** No Python was found; `reason` completes "Cannot read process N: ...". */
   | { kind: 'not-python'; reason: string };
 
-interface Candidate {
-  address: Address;
-  elf: RuntimeElf | undefined;
-  /** `symbol _PyRuntime of libpython3.11.so.1.0` */
-  how: string;
-}
-
 /**
  * The Python in a process. On a live one a few thousand reads; opens ELF files until one has _PyRuntime. Throws
  * UnsupportedError for a Python that cannot be read correctly, never MemoryReadError.
  */
 export function findRuntime(inputs: RuntimeInputs): RuntimeResult {
   refuseOtherPythons(inputs);
-  const elves = openLikelyElves(inputs);
-  const candidates = findCandidates(inputs, elves);
-  if (candidates.length === 0) return explainNothingFound(inputs, elves);
-  const failures: string[] = [];
-  let notReady: NotReadable | undefined;
-  for (const candidate of candidates) {
-    const result = examine(inputs, candidate);
-    if ('runtime' in result) {
-      const found = confirm(result.runtime, candidates, candidate);
-      return { kind: 'python', runtime: found };
-    }
-    if (result.kind !== 'mismatch') notReady ??= result;
-    failures.push(`${candidate.how}: ${result.failed}`);
+  const elves: RuntimeElf[] = [];
+  const search: Search = { inputs, tried: new Set(), failures: [], notReady: undefined };
+  for (const path of likelyPathsFirst(inputs)) {
+    const elf = inputs.openElf(path);
+    if (elf === undefined) continue;
+    elves.push(elf);
+    const candidates = candidatesOfElf(elf);
+    const runtime = tryCandidates(search, candidates);
+    if (runtime === undefined) continue;
+    if (runtime.features.hasDebugOffsets) candidates.push(...candidatesByCookie(inputs, elves));
+    return { kind: 'python', runtime: withConfirmations(runtime, candidates) };
   }
-  throw notReady === undefined ? cannotRead(failures) : notRunning(notReady);
+  const byCookie = candidatesByCookie(inputs, elves);
+  const runtime = tryCandidates(search, byCookie);
+  if (runtime !== undefined) return { kind: 'python', runtime };
+  if (search.notReady !== undefined) throw notRunning(search.notReady);
+  if (search.failures.length > 0) throw cannotRead(search.failures);
+  return explainNothingFound(inputs, elves);
+}
+
+interface Search {
+  inputs: RuntimeInputs;
+  tried: Set<Address>;
+  failures: string[];
+  notReady: NotReadable | undefined;
+}
+
+function tryCandidates(
+  search: Search,
+  candidates: readonly Candidate[],
+): PythonRuntime | undefined {
+  for (const candidate of candidates) {
+    if (search.tried.has(candidate.address)) continue;
+    search.tried.add(candidate.address);
+    const result = examine(search.inputs, candidate);
+    if ('runtime' in result) return result.runtime;
+    if (result.kind !== 'mismatch') search.notReady ??= result;
+    search.failures.push(`${candidate.how}: ${result.failed}`);
+  }
+  return undefined;
 }
 
 /**
@@ -151,91 +157,6 @@ function joinRuntime(location: RuntimeLocation, found: Interpreters): PythonRunt
     method: [...location.method, ...found.method],
   };
 }
-
-// ---- candidates
-
-function openLikelyElves(inputs: RuntimeInputs): RuntimeElf[] {
-  const paths = [...new Set(inputs.mappings.map((mapping) => mapping.path))].filter((path) =>
-    path.startsWith('/'),
-  );
-  paths.sort(
-    (a, b) => Number(LIKELY_FILE.test(baseName(b))) - Number(LIKELY_FILE.test(baseName(a))),
-  );
-  const elves: RuntimeElf[] = [];
-  for (const path of paths) {
-    const elf = inputs.openElf(path);
-    if (elf === undefined) continue;
-    elves.push(elf);
-    if (elf.findSymbol('_PyRuntime') !== undefined) break;
-  }
-  return elves;
-}
-
-function findCandidates(inputs: RuntimeInputs, elves: readonly RuntimeElf[]): Candidate[] {
-  const candidates: Candidate[] = [];
-  const add = (address: Address | undefined, elf: RuntimeElf | undefined, how: string) => {
-    if (address !== undefined && address !== 0) candidates.push({ address, elf, how });
-  };
-  for (const elf of elves) {
-    add(elf.findSymbol('_PyRuntime'), elf, `symbol _PyRuntime of ${baseName(elf.path)}`);
-    add(elf.findSection('.PyRuntime')?.address, elf, `section .PyRuntime of ${baseName(elf.path)}`);
-  }
-  for (const address of findCookies(inputs)) {
-    const elf = elves.find((candidate) =>
-      dataRangesOf(inputs.mappings, candidate.path).some(
-        (range) => address >= range.start && address < range.end,
-      ),
-    );
-    add(address, elf, 'cookie of _Py_DebugOffsets in writable memory');
-  }
-  return candidates;
-}
-
-/** Where `xdebugpy` lies at a multiple of 8 in data segments, followed by a plausible version. */
-function findCookies(inputs: RuntimeInputs): Address[] {
-  const found: Address[] = [];
-  for (const mapping of inputs.mappings) {
-    if (!mapping.writable || !mapping.readable || !mapping.path.startsWith('/')) continue;
-    const byteCount = Math.min(mapping.end - mapping.start, MAX_SCAN_BYTES);
-    const bytes = findBytes(inputs.memory, mapping.start, byteCount);
-    if (bytes === undefined) continue;
-    for (let at = bytes.indexOf(COOKIE); at >= 0; at = bytes.indexOf(COOKIE, at + 8)) {
-      if (at % 8 !== 0 || at + 16 > bytes.length) continue;
-      if (findVersionOfHex(bytes.readUInt32LE(at + 8)) !== undefined)
-        found.push(mapping.start + at);
-    }
-  }
-  return found;
-}
-
-function findBytes(memory: MemoryReader, address: Address, byteCount: number): Buffer | undefined {
-  try {
-    const bytes = memory.bytesAt(address, byteCount);
-    return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  } catch (error) {
-    if (error instanceof MemoryReadError) return undefined;
-    throw error;
-  }
-}
-
-/** The writable mappings of the file `path`, each with the anonymous one that follows it (.bss). */
-export function dataRangesOf(
-  mappings: readonly RuntimeMapping[],
-  path: string,
-): { start: Address; end: Address }[] {
-  const ranges: { start: Address; end: Address }[] = [];
-  for (const mapping of mappings) {
-    const last = ranges.at(-1);
-    if (!mapping.writable || last === undefined || last.end !== mapping.start) {
-      if (mapping.writable && mapping.path === path) {
-        ranges.push({ start: mapping.start, end: mapping.end });
-      }
-    } else if (mapping.path === path || mapping.path === '') last.end = mapping.end;
-  }
-  return ranges;
-}
-
-// ---- examination
 
 function examine(
   inputs: RuntimeInputs,
@@ -299,11 +220,6 @@ function minorsByName(candidate: Candidate): string[] {
 
 function versionOfMinor(minor: string): PythonVersion {
   return findVersionOfText(minor) as PythonVersion;
-}
-
-function versionOfFileName(path: string): PythonVersion | undefined {
-  const match = /^(?:lib)?python([23]\.\d{1,2})/.exec(baseName(path));
-  return match === null ? undefined : findVersionOfText(match[1]);
 }
 
 function examineAs(
@@ -407,102 +323,18 @@ function findTypeType(
   return typeType;
 }
 
-// ---- what cannot be read
-
-function refuseOtherPythons(inputs: RuntimeInputs): void {
-  for (const { path } of inputs.mappings) {
-    const name = baseName(path);
-    if (/^(libpypy|pypy)/.test(name)) {
-      throw new UnsupportedError({
-        fact: 'Cannot read this Python',
-        reason: `it is PyPy (${name}), whose objects have no reference counts`,
-        next: 'leakscope reads CPython only',
-      });
-    }
-    if (/^libpython3\.\d+t/.test(name)) throw freeThreaded(name);
-  }
-}
-
-function freeThreaded(what: string): UnsupportedError {
-  return new UnsupportedError({
-    fact: `Cannot read Python ${what}`,
-    reason: 'it is a free-threaded build, whose objects have another header and no collector lists',
-    next: 'Run the program on the default build of the same version',
-  });
-}
-
-function refuseDebugBuild(
-  memory: MemoryReader,
-  layout: Layout,
-  sysdict: Address,
-  version: PythonVersion,
-): void {
-  const abiflags = findInDict(memory, layout, sysdict, 'abiflags');
-  const flags = abiflags === undefined ? '' : (findStrText(memory, layout, abiflags) ?? '');
-  if (flags.includes('t')) throw freeThreaded(version.text);
-  const countsReferences = findInDict(memory, layout, sysdict, 'gettotalrefcount') !== undefined;
-  if (!flags.includes('d') && !countsReferences) return;
-  throw new UnsupportedError({
-    fact: `Cannot read Python ${version.text}`,
-    reason: 'it is a debug build (Py_DEBUG), whose structs differ',
-    next: 'Run the program on a release build of the same version',
-  });
-}
-
-function cannotRead(failures: readonly string[]): UnsupportedError {
-  return new UnsupportedError({
-    fact: 'Cannot read this Python',
-    reason: `its memory does not look as it should (${failures.join('; ')})`,
-    next: 'Report this with the output of `leakscope doctor PID`; a build with own patches is not supported',
-  });
-}
-
-function notRunning(state: NotReadable): UnsupportedError {
-  const ends = state.kind === 'finalizing';
-  return new UnsupportedError({
-    fact: `Python in this process ${ends ? 'is shutting down' : 'is not initialized'}`,
-    reason: state.failed,
-    next: ends
-      ? 'Read the program before it ends'
-      : 'Try again when it has started (Py_Initialize must have returned)',
-  });
-}
-
-function explainNothingFound(inputs: RuntimeInputs, elves: readonly RuntimeElf[]): RuntimeResult {
-  if (elves.some((elf) => !elf.is64Bit)) {
-    throw new UnsupportedError({
-      fact: 'Cannot read this process',
-      reason: 'it is a 32-bit program',
-      next: 'leakscope reads x86-64 only',
-    });
-  }
-  const old = inputs.mappings
-    .map((mapping) => versionOfFileName(mapping.path))
-    .find((version) => version !== undefined);
-  // Throws with the right words for 2.7 to 3.6, which have no _PyRuntime.
-  if (old !== undefined) featuresOf(old);
-  if (elves.length === 0) {
-    return { kind: 'not-python', reason: 'none of its mapped files could be opened' };
-  }
-  return { kind: 'not-python', reason: 'no CPython interpreter is mapped into it' };
-}
-
-// ---- words
-
 /** Says which other ways agree with the one that won. */
-function confirm(
+function withConfirmations(
   runtime: PythonRuntime,
   candidates: readonly Candidate[],
-  winner: Candidate,
 ): PythonRuntime {
   const method = [...runtime.method];
-  for (const candidate of candidates) {
-    if (candidate === winner) continue;
-    const agrees = candidate.address === winner.address;
+  for (const { address, how } of candidates) {
+    if (method[0].endsWith(how)) continue;
     method.push(
-      agrees
-        ? `confirmed by ${candidate.how}`
-        : `${candidate.how} leads to 0x${candidate.address.toString(16)}, which was not used`,
+      address === runtime.runtimeAddress
+        ? `confirmed by ${how}`
+        : `${how} leads to 0x${address.toString(16)}, which was not used`,
     );
   }
   return { ...runtime, method };
@@ -527,5 +359,3 @@ function describeBuild(
   }
   return facts.join(', ');
 }
-
-const baseName = (path: string): string => path.slice(path.lastIndexOf('/') + 1);
