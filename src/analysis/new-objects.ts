@@ -1,21 +1,16 @@
 // The objects of a later capture that an earlier one did not have. An address that is in both counts as the same object
-// when type and content in short are the same as well (survival.ts): a reused address is then told from a survivor,
-// except where the new object is of the same type and looks the same.
+// when type and signature are the same as well (signatures.ts says what that catches and what it cannot).
 
-import type { HeapGraph, NodeIndex } from '../graph/heap-graph.ts';
-import { isSameObject } from './survival.ts';
+import type { HeapGraph } from '../graph/heap-graph.ts';
+import { NONE } from '../graph/heap-graph.ts';
+import { identityOf, matchNodes } from './match-nodes.ts';
 
-/** Nodes of `after`, ascending. One pass over both columns of addresses, which are in order. */
-export function findNewNodes(before: HeapGraph, after: HeapGraph): Uint32Array<ArrayBuffer> {
-  const found = new Uint32Array(after.nodeCount);
-  const { address: then, nodeCount: thenCount } = before;
-  const { address: now, nodeCount: nowCount } = after;
-  let count = 0;
-  let node: NodeIndex = 0;
-  for (let i = 0; i < nowCount; i++) {
-    while (node < thenCount && then[node] < now[i]) node++;
-    const isOld = node < thenCount && then[node] === now[i] && isSameObject(before, node, after, i);
-    if (!isOld) found[count++] = i;
-  }
-  return found.slice(0, count);
+/** Nodes of `after`, ascending. O(nodes of both), 16 bytes per node while it runs. */
+export function findNewNodes(before: HeapGraph, after: HeapGraph): Uint32Array {
+  const then = identityOf(before);
+  const now = identityOf(after);
+  const match = matchNodes(then, now);
+  return match
+    .map((_, node) => node)
+    .filter((node) => match[node] === NONE || then.signature[match[node]] !== now.signature[node]);
 }
