@@ -4,8 +4,9 @@ import type { Command } from 'commander';
 import { UsageError } from '../base/errors.ts';
 import { formatHunt } from '../report/hunt-text.ts';
 import type { HuntReport } from '../report/schemas.ts';
+import { huntProcess } from '../watch/hunt.ts';
 import { addExamples, addOutputOptions, parseDuration, parseWholeNumber } from './options.ts';
-import { runHunt } from './run-hunt.ts';
+import { nameChildren } from './resolve-target.ts';
 import type { OutputOptions, Session } from './session.ts';
 import { type StartedProgram, startProgram, waitForPython } from './start-program.ts';
 import { parsePid } from './target.ts';
@@ -82,7 +83,7 @@ async function huntTarget(
   }
   if (program !== undefined) return huntProgram(program, options, session);
   const pid = parsePid(pidText as string);
-  return huntProcess(pid, options, session);
+  return huntPid(pid, options, session);
 }
 
 /** Starts a program, hunts the Python in it, and ends it. */
@@ -94,17 +95,13 @@ export async function huntProgram(
   const started = await startProgram(command, session);
   try {
     const pid = await waitForPython(started, session);
-    await huntProcess(pid, { after: START_UP_SECONDS, ...options }, session);
+    await huntPid(pid, { after: START_UP_SECONDS, ...options }, session);
   } finally {
     await started.stop();
   }
 }
 
-async function huntProcess(
-  pid: number,
-  options: HuntCommandOptions,
-  session: Session,
-): Promise<void> {
+async function huntPid(pid: number, options: HuntCommandOptions, session: Session): Promise<void> {
   let load: StartedProgram | undefined;
   if (options.load !== undefined) load = await startProgram(['sh', '-c', options.load], session);
   try {
@@ -112,11 +109,13 @@ async function huntProcess(
       session.progress(`waiting ${options.after} s before the first capture`);
       await session.sleep(options.after * 1000);
     }
-    const report = await runHunt(pid, {
+    const report = await huntProcess(pid, {
       everySeconds: options.every,
       snapshots: options.snapshots,
       signal: session.signal,
       onProgress: (text) => session.progress(text),
+    }).catch((error: unknown) => {
+      throw nameChildren(pid, error);
     });
     if (load?.hasEnded()) noteEarlyEnd(load, report, session);
     session.print(report, () => formatHunt(report, session.style));

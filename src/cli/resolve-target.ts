@@ -13,27 +13,22 @@ export function openPython(pid: number): LiveCapture {
   try {
     return openCapture(pid);
   } catch (error) {
-    if (error instanceof UsageError) throw explainNotPython(pid, error.text.reason);
-    throw error;
+    throw nameChildren(pid, error);
   }
 }
 
-function explainNotPython(pid: number, reason: string): UsageError {
-  const name = findProcess(pid)?.name ?? '?';
+/** What opening `pid` threw, with the Python processes below it where it is no Python itself. */
+export function nameChildren(pid: number, error: unknown): unknown {
+  if (!(error instanceof UsageError)) return error;
   const children = findPythonsBelow(pid);
-  const fact = `Process ${pid} ("${name}") is not a Python`;
-  if (children.length === 0) {
-    return new UsageError({
-      fact,
-      reason,
-      next: 'leakscope ps lists the Python processes.',
-    });
-  }
+  if (children.length === 0) return error;
+  const fact = `Process ${pid} ("${findProcess(pid)?.name ?? '?'}") is not a Python`;
+  const first = children[0];
   if (children.length === 1) {
     return new UsageError({
       fact,
-      reason: `its Python child is ${children[0]}`,
-      next: `Run the command with ${children[0]}: leakscope hunt ${children[0]}`,
+      reason: `its Python child is ${first}`,
+      next: `Give that pid: leakscope hunt ${first}`,
     });
   }
   const shown = children.slice(0, 10).join(', ');
@@ -41,7 +36,7 @@ function explainNotPython(pid: number, reason: string): UsageError {
   return new UsageError({
     fact,
     reason: `${children.length} Python processes run below it: ${shown}${more}`,
-    next: `Choose one: leakscope hunt ${children[0]}`,
+    next: `Give the pid of one: leakscope hunt ${first}`,
   });
 }
 
