@@ -42,15 +42,14 @@ export function describeAccess(pid: number): AccessReport {
   if (target === undefined) return { pid, readable: false, facts: ['there is no such process'] };
   const unreadable = describeWithoutMemory(target);
   if (unreadable !== undefined) return { pid, readable: false, facts: [unreadable] };
-  const refusal = tryOpenMemory(pid);
+  const failure = tryOpenMemory(pid);
   const surroundings = describeSurroundings(target);
-  if (refusal === undefined) return { pid, readable: true, facts: surroundings };
-  if (refusal === 'ENOENT' || refusal === 'ESRCH') {
+  if (failure === undefined) return { pid, readable: true, facts: surroundings };
+  if (failure === 'ENOENT' || failure === 'ESRCH') {
     return { pid, readable: false, facts: ['there is no such process'] };
   }
-  const cause = findCause(target);
-  const facts = [cause.fact, ...cause.more, ...surroundings];
-  return { pid, readable: false, facts, ...(cause.fix === undefined ? {} : { fix: cause.fix }) };
+  const refusal = explainRefusal(pid, findRefusalInputs(target));
+  return { pid, readable: false, ...refusal, facts: [...refusal.facts, ...surroundings] };
 }
 
 /** Opens the memory of a process; throws AccessError with the facts where that is refused. */
@@ -95,58 +94,79 @@ function tryOpenMemory(pid: number): string | undefined {
   }
 }
 
-interface Cause {
-  fact: string;
-  more: string[];
+/** What the kernel looks at when one process wants to read another. */
+export interface RefusalInputs {
+  /** Text of /proc/self/status and of the target's. */
+  ownStatus: string;
+  targetStatus: string;
+  /** kernel.yama.ptrace_scope; undefined without yama. */
+  ptraceScope: number | undefined;
+  isDumpable: boolean;
+  isInOtherUserNamespace: boolean;
+}
+
+export interface Refusal {
+  facts: string[];
   fix?: string;
 }
 
-/** The first rule of the kernel that refuses, in the order in which it tests them. */
-function findCause(target: ProcessStatus): Cause {
-  const own = findProcText('/proc/self/status') ?? '';
-  const theirs = findProcText(`/proc/${target.pid}/status`) ?? '';
-  const ownUid = process.geteuid?.() ?? -1;
-  const yama = findPtraceScope();
-  const capability = 'leakscope does not have the capability SYS_PTRACE';
-  const asRoot = `Run leakscope as root: sudo leakscope … ${target.pid}`;
-  const addCapability =
-    'Give leakscope the capability SYS_PTRACE (docker run --cap-add=SYS_PTRACE; in Kubernetes securityContext.capabilities.add: [SYS_PTRACE])';
-  const fix = ownUid === 0 ? addCapability : asRoot;
-  if (yama === 3) {
-    const fact = 'kernel.yama.ptrace_scope is 3: no process may read another until the next boot';
-    return { fact, more: [], fix: 'Set kernel.yama.ptrace_scope to 1 in /etc/sysctl.d and reboot' };
-  }
-  if (hasPtraceCapability(own)) {
-    const fact = isInOtherUserNamespace(target.pid)
-      ? 'it belongs to another user namespace, in which leakscope has no capabilities'
-      : 'the kernel refused although leakscope has the capability SYS_PTRACE (a security module such as SELinux or AppArmor, or a user namespace)';
-    return { fact, more: [], fix: 'Run leakscope on the host as root' };
-  }
-  if (!hasSameIds(own, theirs)) {
-    const fact = `it belongs to user ${target.uid} and leakscope runs as user ${ownUid}`;
-    return { fact, more: [capability], fix };
-  }
-  if (isNotDumpable(target)) {
-    const fact =
-      'it forbids reading (not dumpable: prctl, set-user-ID, or a program file that is not readable)';
-    return { fact, more: [capability], fix };
-  }
-  if (!hasCapabilitiesOf(own, theirs)) {
-    return { fact: 'it has capabilities that leakscope lacks', more: [capability], fix };
-  }
-  if (yama === 2) {
-    return { fact: 'kernel.yama.ptrace_scope is 2: only root may read processes', more: [], fix };
-  }
-  if (yama === 1) {
-    const fact = 'kernel.yama.ptrace_scope is 1: only the program that started it may read it';
+/** The first rule of the kernel that refuses, in the order in which it tests them; `pid` is for the advice. */
+export function explainRefusal(pid: number, inputs: RefusalInputs): Refusal {
+  const { ownStatus, targetStatus, ptraceScope } = inputs;
+  const ownUid = findStatusField(ownStatus, 'Uid')?.split(/\s+/)[1];
+  const targetUid = findStatusField(targetStatus, 'Uid')?.split(/\s+/)[1];
+  if (ptraceScope === 3) {
     return {
-      fact,
-      more: [capability],
-      fix: `${asRoot}, or start the program under leakscope (leakscope hunt -- CMD), or allow it until the next boot: sudo sysctl kernel.yama.ptrace_scope=0`,
+      facts: ['kernel.yama.ptrace_scope is 3: no process may read another until the next boot'],
+      fix: 'Set kernel.yama.ptrace_scope to 1 in /etc/sysctl.d and reboot',
     };
   }
-  const fact = 'the kernel refused (perhaps a security module such as SELinux or AppArmor)';
-  return { fact, more: [capability], fix };
+  if (hasPtraceCapability(ownStatus)) {
+    const fact = inputs.isInOtherUserNamespace
+      ? 'it belongs to another user namespace, in which leakscope has no capabilities'
+      : 'the kernel refused although leakscope has the capability SYS_PTRACE (a security module such as SELinux or AppArmor)';
+    return { facts: [fact], fix: 'Run leakscope on the host as root' };
+  }
+  const withoutCapability = 'leakscope does not have the capability SYS_PTRACE';
+  const asRoot = `Run leakscope as root: sudo leakscope … ${pid}`;
+  const fix = ownUid === '0' ? ADD_CAPABILITY : asRoot;
+  const refusedBy = (fact: string): Refusal => ({ facts: [fact, withoutCapability], fix });
+  if (!hasSameIds(ownStatus, targetStatus)) {
+    return refusedBy(`it belongs to user ${targetUid} and leakscope runs as user ${ownUid}`);
+  }
+  if (!inputs.isDumpable) {
+    return refusedBy(
+      'it forbids reading (not dumpable: prctl, set-user-ID, or a program file that is not readable)',
+    );
+  }
+  if (!hasCapabilitiesOf(ownStatus, targetStatus)) {
+    return refusedBy('it has capabilities that leakscope lacks');
+  }
+  if (ptraceScope === 2) {
+    return refusedBy('kernel.yama.ptrace_scope is 2: only root may read processes');
+  }
+  if (ptraceScope === 1) {
+    const { facts } = refusedBy(
+      'kernel.yama.ptrace_scope is 1: only the program that started it may read it',
+    );
+    return { facts, fix: `${fix}, ${WITH_PTRACE_SCOPE_1}` };
+  }
+  return refusedBy('the kernel refused (perhaps a security module such as SELinux or AppArmor)');
+}
+
+const ADD_CAPABILITY =
+  'Give leakscope the capability SYS_PTRACE (docker run --cap-add=SYS_PTRACE; in Kubernetes securityContext.capabilities.add: [SYS_PTRACE])';
+const WITH_PTRACE_SCOPE_1 =
+  'or start the program under leakscope (leakscope hunt -- CMD), or allow it until the next boot: sudo sysctl kernel.yama.ptrace_scope=0';
+
+function findRefusalInputs({ pid, uid }: ProcessStatus): RefusalInputs {
+  return {
+    ownStatus: findProcText('/proc/self/status') ?? '',
+    targetStatus: findProcText(`/proc/${pid}/status`) ?? '',
+    ptraceScope: findPtraceScope(),
+    isDumpable: isDumpable(pid, uid),
+    isInOtherUserNamespace: isInOtherUserNamespace(pid),
+  };
 }
 
 function describeSurroundings(target: ProcessStatus): string[] {
@@ -188,11 +208,11 @@ function capabilities(status: string, field: string): bigint {
 }
 
 /** The files in /proc of a process that is not dumpable belong to root. Cannot be told for root's own processes. */
-function isNotDumpable(target: ProcessStatus): boolean {
+function isDumpable(pid: number, uid: number): boolean {
   try {
-    return target.uid !== 0 && statSync(`/proc/${target.pid}/maps`).uid !== target.uid;
+    return uid === 0 || statSync(`/proc/${pid}/maps`).uid === uid;
   } catch {
-    return false;
+    return true;
   }
 }
 

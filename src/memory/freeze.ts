@@ -43,7 +43,8 @@ export interface Guard {
   close(): void;
 }
 
-const systemControl: ProcessControl = {
+/** The real system. */
+export const systemControl: ProcessControl = {
   findProcess,
   findProcessStat,
   listThreads,

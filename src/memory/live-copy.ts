@@ -4,7 +4,6 @@
 // Everything that does not need the target to stand still is done before (room for the copy, page faults of that room) or
 // after (pages that are as in their file, the image's index). Pages that are swapped out are read, and thereby swapped in.
 
-import { closeSync, readSync } from 'node:fs';
 import { AccessError, UnsupportedError } from '../base/errors.ts';
 import {
   type AddressRange,
@@ -15,11 +14,11 @@ import {
 } from './copy-layout.ts';
 import type { LiveTarget } from './freeze.ts';
 import type { LiveMemory } from './live-memory.ts';
-import { openMappedFile } from './mapped-files.ts';
 import { decodeMappings, findMapsText, type Mapping, Pagemap } from './mappings.ts';
 import { allocateImageStorage, MemoryImage, PAGE_SIZE, type PageRun } from './memory-image.ts';
 import { findRssBytes } from './process-status.ts';
 import { readThreadNames, readThreadStates, type ThreadState } from './threads.ts';
+import { UnchangedPages } from './unchanged-pages.ts';
 import { waitMs } from './watchdog.ts';
 
 /** How often the check of the caller may ask for another moment. */
@@ -70,7 +69,7 @@ export interface LiveCopy {
 interface Copier {
   target: LiveTarget;
   pagemap: Pagemap | undefined;
-  files: MappedFiles;
+  files: UnchangedPages;
   skip: readonly AddressRange[];
   mapsText: string;
   mappings: Mapping[];
@@ -101,7 +100,7 @@ export function copyLive(target: LiveTarget, options: CopyOptions = {}): LiveCop
   target.prepare();
   const mapsText = readMapsText(pid);
   const mappings = decodeMappings(mapsText);
-  const files = new MappedFiles(pid);
+  const files = new UnchangedPages(pid, target.memory);
   const pagemap = Pagemap.open(pid);
   const skip = options.skip ?? [];
   const copier: Copier = { target, pagemap, files, skip, mapsText, mappings };
@@ -205,7 +204,6 @@ function copyRuns(
   storage: Uint32Array,
   stillWorking: () => void,
 ): PlacedRuns {
-  const bytes = new Uint8Array(storage.buffer, storage.byteOffset, storage.byteLength);
   const placed: CopyRun[] = [];
   let at = PAGE_SIZE;
   let copiedBytes = 0;
@@ -215,7 +213,9 @@ function copyRuns(
     let { pageCount } = run;
     if (run.source.kind === 'memory') {
       const wanted = pageCount * PAGE_SIZE;
-      pageCount = Math.floor(memory.readAvailable(run.address, bytes, at, wanted) / PAGE_SIZE);
+      // A view of each run, because one of everything would end at 4 GiB.
+      const room = new Uint8Array(storage.buffer, at, wanted);
+      pageCount = Math.floor(memory.readAvailable(run.address, room, 0, wanted) / PAGE_SIZE);
       copiedBytes += pageCount * PAGE_SIZE;
       unreadableBytes += wanted - pageCount * PAGE_SIZE;
       const now = performance.now();
@@ -235,86 +235,27 @@ function copyRuns(
 function fillFromFiles(
   placed: PlacedRuns,
   storage: Uint32Array,
-  files: MappedFiles,
+  files: UnchangedPages,
   memory: LiveMemory,
 ): PageRun[] {
-  const bytes = new Uint8Array(storage.buffer, storage.byteOffset, storage.byteLength);
   const runs: PageRun[] = [];
   let from = PAGE_SIZE;
   let to = PAGE_SIZE;
   for (const { address, pageCount, source } of placed.runs) {
     const byteCount = pageCount * PAGE_SIZE;
-    const room = bytes.subarray(from, from + byteCount);
+    const room = new Uint8Array(storage.buffer, from, byteCount);
     const isFilled =
       source.kind === 'memory' ||
       files.fill(source.mapping, address, room) ||
       memory.readAvailable(address, room, 0, byteCount) === byteCount;
     if (isFilled) {
-      if (to !== from) bytes.copyWithin(to, from, from + byteCount);
+      if (to !== from) storage.copyWithin(to / 4, from / 4, (from + byteCount) / 4);
       runs.push({ address, pageCount });
       to += byteCount;
     } else placed.unreadableBytes += byteCount;
     from += byteCount;
   }
   return runs;
-}
-
-/** The files behind mappings, opened before the target is stopped. */
-class MappedFiles {
-  private readonly pid: number;
-  /** By path and inode; -1 is no ELF file or not to be had. */
-  private readonly fds = new Map<string, number>();
-
-  constructor(pid: number) {
-    this.pid = pid;
-  }
-
-  isElf(mapping: Mapping): boolean {
-    return this.open(mapping) >= 0;
-  }
-
-  private open(mapping: Mapping): number {
-    if (mapping.inode === 0) return -1;
-    const key = `${mapping.inode} ${mapping.path}`;
-    let fd = this.fds.get(key);
-    if (fd === undefined) {
-      fd = openElfOnly(this.pid, mapping);
-      this.fds.set(key, fd);
-    }
-    return fd;
-  }
-
-  /** Fills `room` with what the mapping shows from `address` on where it was never written; zeros behind the file's end. */
-  fill(mapping: Mapping, address: number, room: Uint8Array): boolean {
-    const fd = this.open(mapping);
-    if (fd < 0) return false;
-    const offset = mapping.offset + address - mapping.start;
-    try {
-      let done = 0;
-      while (done < room.length) {
-        const count = readSync(fd, room, done, room.length - done, offset + done);
-        if (count === 0) break;
-        done += count;
-      }
-      room.fill(0, done);
-      return done > 0;
-    } catch {
-      return false;
-    }
-  }
-
-  close(): void {
-    for (const fd of this.fds.values()) if (fd >= 0) closeSync(fd);
-  }
-}
-
-function openElfOnly(pid: number, mapping: Mapping): number {
-  const fd = openMappedFile(pid, mapping);
-  if (fd === undefined) return -1;
-  const magic = Buffer.alloc(4);
-  if (readSync(fd, magic, 0, 4, 0) === 4 && magic.toString('latin1') === '\x7fELF') return fd;
-  closeSync(fd);
-  return -1;
 }
 
 function makeRoom(pageCount: number, pid: number): Uint32Array {

@@ -103,7 +103,10 @@ export class Pagemap {
   /** undefined where the kernel does not offer it; callers then copy whole mappings. */
   static open(pid: number): Pagemap | undefined {
     try {
-      return new Pagemap(openSync(`/proc/${pid}/pagemap`, 'r'));
+      const pagemap = new Pagemap(openSync(`/proc/${pid}/pagemap`, 'r'));
+      // Touched now, so that no page fault falls into the target's pause.
+      pagemap.entries.fill(0);
+      return pagemap;
     } catch {
       return undefined;
     }
