@@ -19,6 +19,8 @@ const TWO_32 = 2 ** 32;
 const POOL_HEADER_BYTES = 48;
 const POOL_HEADER_WORDS = POOL_HEADER_BYTES / 8;
 const SIZE_CLASSES = 32;
+const MIMALLOC_SEGMENT_BYTES = 2 ** 25;
+const MAX_THREADS = 1 << 16;
 const ALIGNMENT = 16;
 const MAX_ARENA_INDEX = 1 << 20;
 /** PYTHONMALLOC=debug: size (8), api id (1), 7 bytes 0xFD before the data; 8 bytes 0xFD behind it. */
@@ -392,18 +394,24 @@ function hasDebugHead(halves: Uint32Array, block: number): boolean {
   return isApi && lo >>> 8 === 0xfdfdfd && halves[block * 2 + 3] === 0xfdfdfdfd;
 }
 
-/** A segment of 32 MiB whose head names the thread that made it. */
+/** A segment of 32 MiB whose head names one of the threads as its owner. */
 function isInMimallocSegment(
   image: MemoryImage,
   runtime: PythonRuntime,
   address: number,
-  thread: number,
+  newestThread: number,
 ): boolean {
   const { layout } = runtime;
-  if (!layout.has('mi_segment_s.thread_id') || thread === 0) return false;
-  const segment = Math.floor(address / 2 ** 25) * 2 ** 25;
-  const at = segment + layout.offset('mi_segment_s.thread_id');
-  const id = thread + layout.offset('PyThreadState.thread_id');
-  if (!image.has(at, 8) || !image.has(id, 8)) return false;
-  return image.readAddress(at) === image.readAddress(id);
+  if (!layout.has('mi_segment_s.thread_id')) return false;
+  const segment = Math.floor(address / MIMALLOC_SEGMENT_BYTES) * MIMALLOC_SEGMENT_BYTES;
+  const owner = segment + layout.offset('mi_segment_s.thread_id');
+  if (!image.has(owner, 8)) return false;
+  const next = layout.offset('PyThreadState.next');
+  const thread_id = layout.offset('PyThreadState.thread_id');
+  let thread = newestThread;
+  for (let i = 0; i < MAX_THREADS && thread !== 0 && image.has(thread, thread_id + 8); i++) {
+    if (image.readAddress(thread + thread_id) === image.readAddress(owner)) return true;
+    thread = image.readAddress(thread + next);
+  }
+  return false;
 }
