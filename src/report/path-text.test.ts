@@ -38,7 +38,7 @@ describe('one line', () => {
       root module app -> app
       app: module 64 .task -> task
       task: _asyncio.Task 100 <task_coro> -> coro
-      coro: coroutine 100 "<coroutine leaking_coro (main.py:31)>" local data -> data
+      coro: coroutine 100 "<coroutine leaking_coro at main.py:31>" local data -> data
       data: list 88 [5] -> text
       text: str 15049 "'00xx'"
       `,

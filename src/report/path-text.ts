@@ -87,8 +87,8 @@ function writeStep(graph: HeapGraph, edge: EdgeIndex, label: string): string {
 function describeFrame(graph: HeapGraph, node: NodeIndex): string {
   const preview = findPreview(graph, node);
   if (preview !== undefined) {
-    // <coroutine leaking_coro (main.py:31)>: the brackets and the kind say nothing more here.
-    return preview.replace(/^<(?:\w+ )?(.*)>$/, '$1');
+    // <coroutine leaking_coro at main.py:31>: the brackets and the kind say nothing more here.
+    return preview.replace(/^<(?:\w+ )?(.*)>$/, '$1').replace(/ at ([^ ]+:\d+)$/, ' ($1)');
   }
   return typeNameOf(graph, node);
 }
