@@ -4,6 +4,7 @@
 
 import { Command, CommanderError } from 'commander';
 import { UsageError, UserError } from '../base/errors.ts';
+import { leakscopeVersion } from '../report/version.ts';
 import { addCaptureCommand } from './capture.ts';
 import { addDemoCommand } from './demo.ts';
 import { addDoctorCommand } from './doctor.ts';
@@ -16,7 +17,6 @@ import { addPsCommand } from './ps.ts';
 import { Session } from './session.ts';
 import { addShowCommand } from './show.ts';
 import { addTopCommand } from './top.ts';
-import { leakscopeVersion } from './version.ts';
 
 const BUG = 70;
 
