@@ -4,7 +4,8 @@
 // What cannot change counts in full (text, numbers, items of a tuple, code of a function); of a container, which may
 // change, its first keys or items; of an instance the text and numbers in its first attributes.
 // KNOWN IMPRECISION: an instance whose counter changed looks like another object, and a container whose first items were
-// replaced too. Both directions are counted apart where it matters (capture-track.ts, new-objects.ts).
+// replaced too. Growth therefore looks at
+// addresses alone as well (capture-track.ts: goneCount).
 
 import { HASH_START, hashBytes, hashNumber } from '../base/hash.ts';
 import { EdgeKind, type HeapGraph } from '../graph/heap-graph.ts';
@@ -52,10 +53,6 @@ function contentByType(graph: HeapGraph): Uint8Array {
     return FIXED_TYPES.has(name) ? Content.fixedReferences : Content.mutable;
   });
 }
-
-/** Whether the content of objects of each type (row of `types`) is fixed for their life. */
-export const findImmutableTypes = (graph: HeapGraph): Uint8Array =>
-  contentByType(graph).map((content) => (content === Content.mutable ? 0 : 1));
 
 /** Per node, 32 bits; comparable between graphs of the same process. O(nodes), at most 8 edges of each. */
 export function computeSignatures(graph: HeapGraph): Uint32Array {
