@@ -5,8 +5,9 @@
 import { Problems } from '../base/problems.ts';
 import { findCollectorState } from '../cpython/collector-state.ts';
 import { ObjectFinder } from '../cpython/find-objects.ts';
-import { type RuntimeLocation, readRuntime } from '../cpython/find-runtime.ts';
+import { type PythonRuntime, type RuntimeLocation, readRuntime } from '../cpython/find-runtime.ts';
 import { readTrackedObjects } from '../cpython/gc-lists.ts';
+import { interpreterOffset } from '../cpython/interpreters.ts';
 import { makePreviewWriter } from '../cpython/preview.ts';
 import { blockSizeAt, forEachLiveBlock, readPymalloc } from '../cpython/pymalloc.ts';
 import { referenceCountsOf } from '../cpython/reference-counts.ts';
@@ -25,7 +26,10 @@ export interface DecodeImageOptions {
   /** [start, end) of the anonymous writable mappings, stacks left out: where an allocator's blocks may lie. */
   heapRanges: readonly { start: number; end: number }[];
   /** Facts of the copy; problems, coverage, collector and method are added here. */
-  facts: Omit<CaptureFacts, 'problems' | 'coverage' | 'python' | 'build' | 'collector'>;
+  facts: Omit<
+    CaptureFacts,
+    'problems' | 'coverage' | 'python' | 'build' | 'collector' | 'freeInPymallocBytes'
+  >;
   /** Whether the collector's lists may be believed: no collection was running. */
   listsAreStable: boolean;
   /** Names of threads by their number, both as the target sees them. */
@@ -53,6 +57,7 @@ export async function decodeImage(options: DecodeImageOptions): Promise<HeapGrap
     typeType: runtime.typeType,
     referenceCounts: referenceCountsOf(runtime.features),
     managedFlags: runtime.features.managedFlags,
+    typesStates: findTypesStates(runtime),
     pools: { blockBytes: (word) => blockSizeAt(pymalloc, word) },
     chunks: new ChunkFinder(image, options.heapRanges),
     blockHeaderBytes: pymalloc.dataOffsetWords * 8,
@@ -93,9 +98,21 @@ export async function decodeImage(options: DecodeImageOptions): Promise<HeapGrap
       build: runtime.build,
       method: [...runtime.method, ...pymalloc.method],
       collector: findCollectorState(image, runtime),
+      freeInPymallocBytes:
+        pymalloc.totals.arenas === 0
+          ? undefined
+          : pymalloc.totals.freePoolBytes + pymalloc.totals.freeBlockBytes,
       problems: problems.list(),
       coverage:
         found.referencesFollowed === 0 ? 1 : 1 - found.referencesLost / found.referencesFollowed,
     },
   });
+}
+
+/** What each interpreter keeps for static types (3.12 and newer). */
+function findTypesStates(runtime: PythonRuntime): number[] {
+  const field = 'PyInterpreterState.types';
+  if (!runtime.layout.has(field)) return [];
+  const offset = interpreterOffset(runtime.layout, runtime.shifts, field);
+  return runtime.interpreters.map((interpreter) => interpreter.address + offset);
 }

@@ -102,6 +102,13 @@ const suspect = z.strictObject({
   holder: z.string().nullable().meta({ description: 'the container that grows, as Python' }),
   holderType: z.string().nullable(),
   holderLength: count.nullable(),
+  contents: z
+    .array(z.strictObject({ type: z.string(), count: z.int(), bytes: signed }))
+    .meta({ description: 'the types that grew within it, the most bytes first' }),
+  namedIn: z.array(z.string()).meta({
+    description:
+      "the program's functions whose code names the holder: where entries are added or removed",
+  }),
   alsoHeldBy: z.array(z.string()).nullable().meta({
     description: 'independent paths that keep it alive as well; null: not looked for',
   }),

@@ -1,11 +1,12 @@
 // A hunt over time: captures of one process at equal distances, its resident set in between, and the verdict on them.
 // What the verdict is made of is in report/verdict.ts; here is only when to look.
 
+import { assert } from '../base/assert.ts';
 import { AccessError } from '../base/errors.ts';
 import { type LiveCapture, openCapture } from '../capture/capture-heap.ts';
-import type { HeapGraph } from '../graph/heap-graph.ts';
+import { EvidenceCollector, type RssSample } from '../report/evidence.ts';
 import type { HuntReport } from '../report/schemas.ts';
-import { judgeHunt, type RssSample } from '../report/verdict.ts';
+import { judgeHunt } from '../report/verdict.ts';
 
 const SAMPLE_MS = 250;
 /** Fewer captures leave no round to compare. */
@@ -33,19 +34,25 @@ export async function huntProcess(pid: number, options: HuntOptions): Promise<Hu
   const timer = setInterval(sample, SAMPLE_MS);
   try {
     sample();
-    const graphs = await captureRounds(live, options);
+    const collector = new EvidenceCollector();
+    await captureRounds(live, collector, options);
     sample();
     options.onProgress('comparing the captures');
-    return judgeHunt({ graphs, rss, wantedCaptures: options.snapshots });
+    const evidence = collector.finish(rss, options.snapshots);
+    assert(evidence !== undefined, 'a hunt has at least one capture');
+    return judgeHunt(evidence);
   } finally {
     clearInterval(timer);
     live.close();
   }
 }
 
-async function captureRounds(live: LiveCapture, options: HuntOptions): Promise<HeapGraph[]> {
+async function captureRounds(
+  live: LiveCapture,
+  collector: EvidenceCollector,
+  options: HuntOptions,
+): Promise<void> {
   const { snapshots, everySeconds, signal, onProgress } = options;
-  const graphs: HeapGraph[] = [];
   const startedAt = performance.now();
   for (let i = 0; i < snapshots; i++) {
     const dueAt = startedAt + i * everySeconds * 1000;
@@ -53,7 +60,7 @@ async function captureRounds(live: LiveCapture, options: HuntOptions): Promise<H
       onProgress(`Python ${live.python}, capture ${i + 1} of ${snapshots} in ${seconds} s`),
     );
     try {
-      graphs.push(
+      collector.add(
         await live.capture({
           signal,
           onProgress: (phase, done) =>
@@ -63,14 +70,17 @@ async function captureRounds(live: LiveCapture, options: HuntOptions): Promise<H
         }),
       );
     } catch (error) {
-      if (!(error instanceof AccessError) || graphs.length < FEWEST_CAPTURES || live.isAlive) {
+      if (
+        !(error instanceof AccessError) ||
+        collector.captureCount < FEWEST_CAPTURES ||
+        live.isAlive
+      ) {
         throw error;
       }
-      onProgress(`the process ended after ${graphs.length} captures`);
+      onProgress(`the process ended after ${collector.captureCount} captures`);
       break;
     }
   }
-  return graphs;
 }
 
 /** Resolves at `dueAt` (of `performance.now`), tells the seconds left about once a second. */

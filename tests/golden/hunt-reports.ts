@@ -50,6 +50,8 @@ export const sessionSuspect: Suspect = {
   holder: 'app.sessions.registry._open',
   holderType: 'dict',
   holderLength: 41_204,
+  contents: [],
+  namedIn: [],
   alsoHeldBy: [],
   allocatedAt: [{ file: 'app/sessions.py', line: 48, function: 'SessionRegistry.open' }],
   example: { address: '0x7f3a2c1d9e50', repr: "<Session user_id=118 state='open'>" },

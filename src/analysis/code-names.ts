@@ -1,0 +1,83 @@
+// Which functions of the target name a variable or attribute, from their code objects: where a reader must look for the
+// line that adds, and for the one that should remove.
+
+import {
+  EdgeKind,
+  findPreview,
+  type HeapGraph,
+  NONE,
+  type NodeIndex,
+} from '../graph/heap-graph.ts';
+import { isStandardName } from './module-origin.ts';
+
+const MAX_FUNCTIONS = 50;
+
+/** Tuples of a code object that hold the names of attributes and globals, and of variables. */
+const NAME_FIELDS = new Set([
+  'co_names',
+  'co_varnames',
+  'co_freevars',
+  'co_cellvars',
+  'co_localsplusnames',
+]);
+
+/**
+ * Previews of the functions whose code names `name` (`app.sessions.SessionRegistry.open at sessions.py:48`), those of the
+ * standard library left out; at most 50. O(nodes).
+ */
+export function findFunctionsNaming(graph: HeapGraph, name: string): string[] {
+  const codeType = graph.types.findIndex((type) => type.name === 'code');
+  const functionType = graph.types.findIndex((type) => type.name === 'function');
+  if (codeType < 0 || functionType < 0) return [];
+  const wanted = new TextEncoder().encode(`'${name}'`);
+  const naming = new Set<NodeIndex>();
+  for (let node = 0; node < graph.nodeCount; node++) {
+    if (graph.typeId[node] === codeType && namesIt(graph, node, wanted)) naming.add(node);
+  }
+  const found: string[] = [];
+  if (naming.size === 0) return found;
+  for (let node = 0; node < graph.nodeCount && found.length < MAX_FUNCTIONS; node++) {
+    if (graph.typeId[node] !== functionType) continue;
+    const code = findTarget(graph, node, '__code__');
+    if (code === undefined || !naming.has(code)) continue;
+    const text = findPreview(graph, node)?.replace(/^<function (.*)>$/, '$1');
+    if (text !== undefined && !isStandardName(text)) found.push(text);
+  }
+  return found.sort();
+}
+
+function namesIt(graph: HeapGraph, code: NodeIndex, wanted: Uint8Array): boolean {
+  for (let edge = graph.firstEdge[code]; edge < graph.firstEdge[code + 1]; edge++) {
+    const label = graph.edgeLabel[edge];
+    if (label === NONE || !NAME_FIELDS.has(graph.strings[label])) continue;
+    const tuple = graph.edgeTarget[edge];
+    for (let item = graph.firstEdge[tuple]; item < graph.firstEdge[tuple + 1]; item++) {
+      if (hasPreview(graph, graph.edgeTarget[item], wanted)) return true;
+    }
+  }
+  return false;
+}
+
+function hasPreview(graph: HeapGraph, node: NodeIndex, wanted: Uint8Array): boolean {
+  const start = graph.previewStart[node];
+  if (graph.previewStart[node + 1] - start !== wanted.length) return false;
+  for (let i = 0; i < wanted.length; i++) {
+    if (graph.previewBytes[start + i] !== wanted[i]) return false;
+  }
+  return true;
+}
+
+/** The target of the attribute edge called `name`. */
+export function findTarget(graph: HeapGraph, node: NodeIndex, name: string): NodeIndex | undefined {
+  for (let edge = graph.firstEdge[node]; edge < graph.firstEdge[node + 1]; edge++) {
+    const label = graph.edgeLabel[edge];
+    if (
+      graph.edgeKind[edge] === EdgeKind.attribute &&
+      label !== NONE &&
+      graph.strings[label] === name
+    ) {
+      return graph.edgeTarget[edge];
+    }
+  }
+  return undefined;
+}

@@ -1,0 +1,81 @@
+// What a hunt's verdict is made of: the facts of each capture, the series that growth is computed from, and the last
+// graph. Collected capture by capture (`watch/hunt.ts`), so that only one graph is in memory at a time.
+
+import { buildCaptureTrack, type CaptureTrack, withoutObjects } from '../analysis/capture-track.ts';
+import { countTypes, findGarbage, type Garbage } from '../analysis/garbage.ts';
+import { computePathTree, type PathTree } from '../analysis/paths.ts';
+import type { HeapGraph } from '../graph/heap-graph.ts';
+import { buildCaptureLine, buildProblems } from './report-parts.ts';
+import type { CaptureLine, ProblemLine } from './schemas.ts';
+
+/** One sample of the resident set. */
+export interface RssSample {
+  /** ISO 8601, UTC. */
+  at: string;
+  bytes: number;
+}
+
+export interface CaptureEvidence {
+  line: CaptureLine;
+  atMs: number;
+  /** Allocated bytes of all objects that roots reach, with the buffers that they own. */
+  objectBytes: number;
+  garbageBytes: number;
+  garbageByType: ReadonlyMap<string, number>;
+  /** Free blocks and pools of pymalloc; undefined where it is not in use. */
+  freeInPymallocBytes: number | undefined;
+  collector: HeapGraph['capture']['collector'];
+  problems: ProblemLine[];
+}
+
+export interface HuntEvidence {
+  captures: readonly CaptureEvidence[];
+  tracks: readonly CaptureTrack[];
+  /** Of the last capture. */
+  graph: HeapGraph;
+  tree: PathTree;
+  garbage: Garbage;
+  rss: readonly RssSample[];
+  /** How many captures there should have been: more than there are if the target ended early. */
+  wantedCaptures: number;
+}
+
+/** Takes in one capture after the other. */
+export class EvidenceCollector {
+  private readonly captures: CaptureEvidence[] = [];
+  private readonly tracks: CaptureTrack[] = [];
+  private last: { graph: HeapGraph; tree: PathTree; garbage: Garbage } | undefined;
+
+  get captureCount(): number {
+    return this.captures.length;
+  }
+
+  /** O(nodes + edges); keeps 21 bytes per node of this capture until the next, and the graph itself. */
+  add(graph: HeapGraph): void {
+    const tree = computePathTree(graph);
+    const garbage = findGarbage(graph, tree);
+    const previous = this.tracks.at(-1);
+    const track = buildCaptureTrack(graph, tree, previous);
+    if (previous !== undefined) this.tracks[this.tracks.length - 1] = withoutObjects(previous);
+    this.tracks.push(track);
+    let allBytes = 0;
+    for (let node = 0; node < graph.nodeCount; node++) allBytes += graph.allocatedSize[node];
+    this.captures.push({
+      line: buildCaptureLine(graph),
+      atMs: Date.parse(graph.capture.at),
+      objectBytes: allBytes - garbage.allocatedBytes,
+      garbageBytes: garbage.allocatedBytes,
+      garbageByType: countTypes(graph, garbage.nodes),
+      freeInPymallocBytes: graph.capture.freeInPymallocBytes,
+      collector: graph.capture.collector,
+      problems: buildProblems(graph.capture.problems),
+    });
+    this.last = { graph, tree, garbage };
+  }
+
+  /** undefined before the first capture. */
+  finish(rss: readonly RssSample[], wantedCaptures: number): HuntEvidence | undefined {
+    if (this.last === undefined) return undefined;
+    return { captures: this.captures, tracks: this.tracks, ...this.last, rss, wantedCaptures };
+  }
+}

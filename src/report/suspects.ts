@@ -1,0 +1,288 @@
+// Turns what grew into suspects: who holds it, by which path, how sure that is and why, what else holds it, an example.
+// A suspect is `leaking` only when nothing speaks against it; else `unknown`, with what speaks against it as its reasons.
+
+import { findFunctionsNaming } from '../analysis/code-names.ts';
+import { findCycle } from '../analysis/garbage.ts';
+import type { Growth, GrowthRow } from '../analysis/growth.ts';
+import { findPath, type HeapPath } from '../analysis/path-steps.ts';
+import { formatAddress, formatBytes, formatCount, formatNumberOf } from '../base/format.ts';
+import { HASH_START, hashText } from '../base/hash.ts';
+import { EdgeKind, type HeapGraph, NONE, type NodeIndex, typeNameOf } from '../graph/heap-graph.ts';
+import { adviseOnCycles, adviseOnRetained } from './advice.ts';
+import type { HuntEvidence } from './evidence.ts';
+import { writePath } from './path-text.ts';
+import { computeLength, formatRepr } from './repr-text.ts';
+import type { HuntReport, Suspect } from './schemas.ts';
+
+export interface SuspectContext {
+  evidence: HuntEvidence;
+  /** From the first capture to the last. */
+  elapsedMs: number;
+  /** What all objects together gained, in bytes. */
+  totalGrowthBytes: number;
+  /** Whether there were enough rounds for growth in each of them not to be chance. */
+  enoughRounds: boolean;
+}
+
+type Findings = HuntReport['findings'];
+
+const HOUR_MS = 3_600_000;
+/** Growth of fewer objects in all is told as a finding, unless every round brings at least two that stay. */
+const FEW_OBJECTS = 10;
+
+/** Of what grew in every round: suspects, and findings for what is bounded or too little to matter. */
+export function buildSuspects(
+  context: SuspectContext,
+  growth: Growth,
+): { suspects: Suspect[]; findings: Findings } {
+  const suspects: Suspect[] = [];
+  const findings: Findings = [];
+  for (const row of growth.rows) {
+    const bound = findBound(context.evidence.graph, row);
+    if (bound !== undefined) {
+      findings.push({
+        kind: 'warm-up',
+        bytes: grownBytes(row),
+        text: `${row.text} fills up: ${bound}`,
+      });
+      continue;
+    }
+    const grown = last(row.count) - row.count[0];
+    const isSteady = row.perRound.every((round) => round.count >= 2);
+    if (!row.isSignificant && !isSteady) {
+      const text = `${formatNumberOf(grown, 'object')} more of ${row.text}: too few to tell`;
+      findings.push({ kind: 'small-growth', bytes: grownBytes(row), text });
+      continue;
+    }
+    suspects.push(buildSuspect(context, row));
+  }
+  return { suspects, findings };
+}
+
+const last = (values: readonly number[]): number => values[values.length - 1];
+const grownBytes = (row: GrowthRow): number => last(row.bytes) - row.bytes[0];
+
+/** What keeps the holder from growing for ever, as words; undefined if nothing does. */
+function findBound(graph: HeapGraph, row: GrowthRow): string | undefined {
+  for (let at = row.holder?.node, steps = 0; at !== undefined && steps < 1; steps++) {
+    const text = boundOf(graph, at);
+    if (text !== undefined) return text;
+  }
+  return undefined;
+}
+
+/** Containers whose repr begins with their limit. */
+function boundOf(graph: HeapGraph, node: NodeIndex): string | undefined {
+  const type = typeNameOf(graph, node);
+  if (type !== 'collections.deque' && type !== 'functools._lru_cache_wrapper') return undefined;
+  const limit = /\b(maxlen|maxsize)=(\d+)/.exec(formatRepr(graph, node));
+  return limit === null ? undefined : `its ${limit[1]} is ${formatCount(Number(limit[2]))}`;
+}
+
+function buildSuspect(context: SuspectContext, row: GrowthRow): Suspect {
+  const { evidence, elapsedMs, totalGrowthBytes } = context;
+  const { graph, tree } = evidence;
+  const holder = row.holder?.node;
+  const example = chooseExample(context, row);
+  const path = example === undefined ? undefined : findPath(graph, tree, example);
+  const written = path === undefined ? undefined : writePath(graph, path, { growsAt: holder });
+  const count =
+    row.measure === 'entries' ? last(row.entries) - row.entries[0] : last(row.count) - row.count[0];
+  const bytes = grownBytes(row);
+  const reasons = doubtsOn(context, row);
+  const holderName = path === undefined ? undefined : nameOfHolder(graph, path, holder);
+  const functions = holderName === undefined ? [] : findFunctionsNaming(graph, holderName);
+  return {
+    kind: 'retained',
+    verdict: reasons.length === 0 ? 'leaking' : 'unknown',
+    fingerprint: row.fingerprint,
+    type: row.typeName,
+    count,
+    bytes,
+    bytesPerHour: (bytes * HOUR_MS) / elapsedMs,
+    countPerSecond: (count * 1000) / elapsedMs,
+    explains: totalGrowthBytes <= 0 ? 0 : Math.max(0, Math.min(1, bytes / totalGrowthBytes)),
+    perRound: row.perRound,
+    path: written?.steps.map((step) => step.text) ?? [],
+    shape: row.text,
+    steps: written?.steps ?? [],
+    holder: holder === undefined ? null : writeHolder(evidence, holder),
+    holderType: holder === undefined ? null : typeNameOf(graph, holder),
+    holderLength: holder === undefined ? null : computeLength(graph, holder),
+    contents: row.contents.map(({ typeName, ...sums }) => ({ type: typeName, ...sums })),
+    alsoHeldBy: null,
+    namedIn: functions,
+    allocatedAt: null,
+    example: example === undefined ? null : writeExample(graph, example),
+    reasons,
+    advice: adviseOnRetained({ row, graph, path, holderName, functions }),
+  };
+}
+
+/** Something new that hangs on the holder, so that the path shown goes through it. */
+function chooseExample({ evidence }: SuspectContext, row: GrowthRow): NodeIndex | undefined {
+  const { tree } = evidence;
+  const holder = row.holder?.node;
+  const goesThrough = (node: NodeIndex): boolean => {
+    for (let at = node, i = 0; at !== NONE && i < 8; at = tree.parentNode[at], i++) {
+      if (at === holder) return true;
+    }
+    return false;
+  };
+  return row.examples.find(goesThrough) ?? row.examples[0];
+}
+
+/** `app.registry._open`: the path to the holder as an expression. */
+function writeHolder({ graph, tree }: HuntEvidence, holder: NodeIndex): string {
+  const path = findPath(graph, tree, holder);
+  if (path === undefined) return typeNameOf(graph, holder);
+  const { text } = writePath(graph, path);
+  const end = text.lastIndexOf(' -> ');
+  return end < 0 ? text : text.slice(0, end);
+}
+
+/** The name under which the program knows the holder: the last attribute, variable or key before it. */
+function nameOfHolder(
+  graph: HeapGraph,
+  path: HeapPath,
+  holder: NodeIndex | undefined,
+): string | undefined {
+  let name: string | undefined;
+  for (const step of path.steps) {
+    const match = /^(?:\.|local '|\[')([A-Za-z_]\w*)/.exec(step.label);
+    if (match !== null && step.kind !== EdgeKind.internal) name = match[1];
+    if (step.node === holder) break;
+  }
+  return name === '__dict__' || graph.nodeCount === 0 ? undefined : name;
+}
+
+const writeExample = (graph: HeapGraph, node: NodeIndex): NonNullable<Suspect['example']> => ({
+  address: formatAddress(graph.address[node]),
+  repr: formatRepr(graph, node),
+});
+
+/** What speaks against calling it a leak, one sentence each. */
+function doubtsOn(context: SuspectContext, row: GrowthRow): string[] {
+  const doubts: string[] = [];
+  const rounds = row.perRound.length;
+  if (!context.enoughRounds) {
+    doubts.push(
+      `${formatNumberOf(rounds, 'round')} of growth may be chance or a warm-up; three are needed`,
+    );
+  }
+  const grown = last(row.count) - row.count[0];
+  if (!row.isSignificant) {
+    doubts.push(
+      `only ${formatNumberOf(grown, 'object')} (${formatBytes(grownBytes(row))}) more, fewer than ${FEW_OBJECTS}`,
+    );
+  }
+  if (isWithinTurnover(row)) {
+    doubts.push('so many of these objects come and go that this growth may be chance');
+  }
+  return doubts;
+}
+
+/** Objects that come and go make the count vary by about the square root of their number, even when nothing leaks. */
+function isWithinTurnover(row: GrowthRow): boolean {
+  if (row.measure !== 'objects') return false;
+  return row.perRound.some((round, i) => round.count < 2 * Math.sqrt(row.gone[i] ?? 0));
+}
+
+/** Cyclic garbage that grows and that the collector does not take: a suspect, or a finding when it is merely late. */
+export function buildCycleSuspect(context: SuspectContext): {
+  suspect: Suspect | undefined;
+  findings: Findings;
+} {
+  const { evidence } = context;
+  const { captures } = evidence;
+  const sizes = captures.map((capture) => capture.garbageBytes);
+  const grown = last(sizes) - sizes[0];
+  const growsEveryRound = sizes.every((bytes, i) => i === 0 || bytes > sizes[i - 1]);
+  const collector = last2(captures).collector;
+  const isOff = collector !== undefined && (!collector.enabled || collector.thresholds[0] === 0);
+  if (captures.length < 2 || !growsEveryRound || grown < 4096 || !isOff) {
+    const findings: Findings = [];
+    if (last(sizes) > 1 << 20) {
+      const text =
+        'unreachable cycles wait for the collector, which is switched on; they are no leak by themselves';
+      findings.push({ kind: 'delayed-garbage', bytes: grown, text });
+    }
+    return { suspect: undefined, findings };
+  }
+  return { suspect: cycleSuspect(context, sizes, grown), findings: [] };
+}
+
+const last2 = <T>(values: readonly T[]): T => values[values.length - 1];
+
+function cycleSuspect(context: SuspectContext, sizes: number[], bytes: number): Suspect {
+  const { evidence, elapsedMs, totalGrowthBytes, enoughRounds } = context;
+  const { graph, tree, garbage, captures } = evidence;
+  const type = mainTypeOf(captures.map((capture) => capture.garbageByType));
+  const counts = captures.map((capture) => capture.garbageByType.get(type) ?? 0);
+  const example = garbage.nodes.find((node) => typeNameOf(graph, node) === type);
+  const edges = example === undefined ? undefined : findCycle(graph, tree, example);
+  const steps =
+    edges === undefined || example === undefined ? [] : cycleTypes(graph, example, edges);
+  const count = last(counts) - counts[0];
+  const shape = `unreachable cycle ${steps.join(' -> ')}`;
+  return {
+    kind: 'cycles',
+    verdict: enoughRounds ? 'leaking' : 'unknown',
+    fingerprint: hashText(shape, HASH_START).toString(16).padStart(8, '0'),
+    type,
+    count,
+    bytes,
+    bytesPerHour: (bytes * HOUR_MS) / elapsedMs,
+    countPerSecond: (count * 1000) / elapsedMs,
+    explains: totalGrowthBytes <= 0 ? 0 : Math.max(0, Math.min(1, bytes / totalGrowthBytes)),
+    perRound: sizes
+      .slice(1)
+      .map((size, i) => ({ count: counts[i + 1] - counts[i], bytes: size - sizes[i] })),
+    path: steps,
+    shape,
+    steps: [],
+    holder: null,
+    holderType: null,
+    holderLength: null,
+    contents: typesOf(captures),
+    alsoHeldBy: null,
+    namedIn: [],
+    allocatedAt: null,
+    example: example === undefined ? null : writeExample(graph, example),
+    reasons: enoughRounds ? [] : [`${formatNumberOf(sizes.length - 1, 'round')}; three are needed`],
+    advice: adviseOnCycles(steps),
+  };
+}
+
+/** The type that grew most among the garbage, a class of the program rather than a built-in. */
+function mainTypeOf(rounds: readonly ReadonlyMap<string, number>[]): string {
+  const first = rounds[0];
+  const rows = [...last2(rounds)]
+    .map(([type, count]) => ({ type, grown: count - (first.get(type) ?? 0) }))
+    .sort((a, b) => b.grown - a.grown || (a.type < b.type ? -1 : 1));
+  const most = rows[0]?.grown ?? 0;
+  const ofProgram = rows.find((row) => row.type.includes('.') && row.grown * 4 >= most);
+  return (ofProgram ?? rows[0])?.type ?? 'object';
+}
+
+function typesOf(captures: HuntEvidence['captures']): Suspect['contents'] {
+  const first = captures[0].garbageByType;
+  return [...last2(captures).garbageByType]
+    .map(([type, count]) => ({ type, count: count - (first.get(type) ?? 0), bytes: 0 }))
+    .filter((row) => row.count > 0)
+    .sort((a, b) => b.count - a.count)
+    .slice(0, 8);
+}
+
+/** `Node`, `.parent`, `Node`: the types around a cycle and the attributes between them. */
+function cycleTypes(graph: HeapGraph, start: NodeIndex, edges: readonly number[]): string[] {
+  const steps = [typeNameOf(graph, start)];
+  for (const edge of edges.slice(0, 12)) {
+    const label = graph.edgeLabel[edge];
+    const isNamed = graph.edgeKind[edge] === EdgeKind.attribute && label !== NONE;
+    const name = isNamed ? `.${graph.strings[label]} ` : '';
+    if (graph.edgeKind[edge] === EdgeKind.instanceDict) continue;
+    steps.push(`${name}${typeNameOf(graph, graph.edgeTarget[edge])}`);
+  }
+  return steps;
+}

@@ -1,0 +1,209 @@
+// The verdict of a hunt: turns the evidence of several captures into a HuntReport. Three states, each with its reasons:
+// `leak` when objects are retained in every round and nothing else explains it, `no-leak` when nothing grows beyond what
+// a healthy process does, `inconclusive` when the evidence does not decide, with the measurement that would.
+//
+// A wrong verdict is worse than none: what grew and is not understood is told as unexplained growth, in bytes.
+
+import { computeGrowth, type Growth } from '../analysis/growth.ts';
+import { formatBytes, formatDuration } from '../base/format.ts';
+import type { CaptureEvidence, HuntEvidence } from './evidence.ts';
+import { buildTarget } from './report-parts.ts';
+import type { HuntReport, Suspect } from './schemas.ts';
+import { buildCycleSuspect, buildSuspects, type SuspectContext } from './suspects.ts';
+import { leakscopeVersion } from './version.ts';
+
+/** A resident set moves by this much without any cause in the program. */
+const RSS_NOISE_BYTES = 1 << 20;
+const RSS_NOISE_SHARE = 0.01;
+/** Two rounds may both grow by chance; three in a row of what stays do not. */
+const ROUNDS_NEEDED = 3;
+const GOOD_COVERAGE = 0.98;
+
+const HOUR_MS = 3_600_000;
+
+/** O(nodes + edges) of the last graph. */
+export function judgeHunt(evidence: HuntEvidence): HuntReport {
+  const { captures, graph } = evidence;
+  const growth = computeGrowth(evidence.tracks, graph, evidence.tree);
+  const first = captures[0];
+  const last = captures[captures.length - 1];
+  const elapsedMs = Math.max(1, last.atMs - first.atMs);
+  const ledger = buildLedger(first, last);
+  const context: SuspectContext = {
+    evidence,
+    elapsedMs,
+    totalGrowthBytes: totalGrowth(growth, first, last),
+    enoughRounds: captures.length > ROUNDS_NEEDED,
+  };
+  const { suspects, findings } = buildSuspects(context, growth);
+  const cycles = buildCycleSuspect(context);
+  if (cycles.suspect !== undefined) suspects.push(cycles.suspect);
+  findings.push(...cycles.findings);
+  suspects.sort((a, b) => b.explains - a.explains || b.bytes - a.bytes);
+  const rssGrowth = last.line.rssBytes - first.line.rssBytes;
+  const judged = decide(context, suspects, ledger.growth.notExplained ?? 0, growth);
+  return {
+    schema: 'leakscope/hunt@1',
+    leakscope: leakscopeVersion,
+    target: buildTarget(graph.capture),
+    ...judged,
+    seconds: elapsedMs / 1000,
+    captures: captures.map((capture) => capture.line),
+    rss: [...evidence.rss],
+    growth: { bytes: rssGrowth, bytesPerHour: (rssGrowth * HOUR_MS) / elapsedMs },
+    ledger,
+    suspects,
+    findings,
+    problems: last.problems,
+    next: suggestCommands(evidence, suspects),
+  };
+}
+
+/** Growth that suspects are measured against: what all objects together gained, garbage included. */
+function totalGrowth(growth: Growth, first: CaptureEvidence, last: CaptureEvidence): number {
+  const objects = last.objectBytes + last.garbageBytes - first.objectBytes - first.garbageBytes;
+  const reachable = growth.totalBytes[growth.totalBytes.length - 1] - growth.totalBytes[0];
+  return Math.max(objects, reachable, 0);
+}
+
+function accountsOf(capture: CaptureEvidence): Record<string, number> {
+  const known: Record<string, number> = {
+    pythonObjects: capture.objectBytes,
+    unreachableObjects: capture.garbageBytes,
+  };
+  if (capture.freeInPymallocBytes !== undefined) {
+    known.freeInPymalloc = capture.freeInPymallocBytes;
+  }
+  const sum = Object.values(known).reduce((total, bytes) => total + bytes, 0);
+  return { ...known, notExplained: capture.line.rssBytes - sum };
+}
+
+function buildLedger(first: CaptureEvidence, last: CaptureEvidence): HuntReport['ledger'] {
+  const before = accountsOf(first);
+  const after = accountsOf(last);
+  const growth: Record<string, number> = {};
+  for (const name of Object.keys(after)) growth[name] = after[name] - (before[name] ?? 0);
+  return { first: before, last: after, growth };
+}
+
+type Judged = Pick<HuntReport, 'verdict' | 'summary' | 'reasons' | 'nextMeasurement'>;
+
+function decide(
+  context: SuspectContext,
+  suspects: readonly Suspect[],
+  notExplained: number,
+  growth: Growth,
+): Judged {
+  const leaking = suspects.filter((suspect) => suspect.verdict === 'leaking');
+  const reasons = reasonsForDoubt(context.evidence);
+  if (leaking.length > 0) {
+    const share = Math.min(
+      1,
+      leaking.reduce((sum, suspect) => sum + suspect.explains, 0),
+    );
+    const summary = `${countWord(leaking.length)} ${leaking.length === 1 ? 'suspect explains' : 'suspects explain'} ${Math.round(share * 100)} % of the growth of Python objects`;
+    const more = describeUnexplained(context, notExplained);
+    if (more !== undefined) reasons.push(more);
+    return { verdict: 'leak', summary, reasons, nextMeasurement: null };
+  }
+  return decideWithoutLeak(context, suspects, notExplained, growth, reasons);
+}
+
+function decideWithoutLeak(
+  context: SuspectContext,
+  suspects: readonly Suspect[],
+  notExplained: number,
+  growth: Growth,
+  reasons: string[],
+): Judged {
+  const { evidence, elapsedMs } = context;
+  const { captures } = evidence;
+  const longer = longerHunt(evidence, elapsedMs);
+  if (captures.length < 2) {
+    const summary = 'one capture cannot show growth';
+    return { verdict: 'inconclusive', summary, reasons, nextMeasurement: longer };
+  }
+  if (suspects.length > 0) {
+    const summary = `${countWord(suspects.length)} possible ${suspects.length === 1 ? 'suspect' : 'suspects'}, and the evidence does not decide`;
+    return { verdict: 'inconclusive', summary, reasons, nextMeasurement: longer };
+  }
+  const unexplained = describeUnexplained(context, notExplained);
+  if (unexplained !== undefined) {
+    reasons.push(unexplained);
+    return {
+      verdict: 'inconclusive',
+      summary: `no Python object is retained, but ${formatBytes(notExplained)} of growth is not explained by Python objects`,
+      reasons,
+      nextMeasurement: `${longer}; if it goes on, C code allocates: run the program under valgrind --tool=massif or heaptrack`,
+    };
+  }
+  const objects = growth.totalBytes;
+  const grown = objects[objects.length - 1] - objects[0];
+  if (
+    grown > noiseOf(objects[0]) &&
+    objects.every((bytes, i) => i === 0 || bytes > objects[i - 1])
+  ) {
+    reasons.push(
+      `Python objects gained ${formatBytes(grown)}, spread over kinds of which none grew in every round by what stays`,
+    );
+    const summary = 'Python objects grow, but no single place retains them in every round';
+    return { verdict: 'inconclusive', summary, reasons, nextMeasurement: longer };
+  }
+  if (captures.some((capture) => capture.line.coverage < GOOD_COVERAGE)) {
+    const summary = 'nothing was seen to leak, but too much of the heap was not understood';
+    return { verdict: 'inconclusive', summary, reasons, nextMeasurement: longer };
+  }
+  if (captures.length <= ROUNDS_NEEDED) {
+    const summary = `nothing grew in every round, but ${captures.length - 1} rounds are too few to tell`;
+    return { verdict: 'inconclusive', summary, reasons, nextMeasurement: longer };
+  }
+  const moved = captures[captures.length - 1].line.rssBytes - captures[0].line.rssBytes;
+  const share = (Math.abs(moved) / captures[0].line.rssBytes) * 100;
+  const summary = `no object is retained in every round; the resident set moved by ${share.toFixed(1)} % in ${formatDuration(elapsedMs / 1000)}`;
+  return { verdict: 'no-leak', summary, reasons, nextMeasurement: null };
+}
+
+const noiseOf = (bytes: number): number => Math.max(RSS_NOISE_BYTES, bytes * RSS_NOISE_SHARE);
+
+/** Growth outside of what was found, if it is above the noise and went on in every round. */
+function describeUnexplained(context: SuspectContext, notExplained: number): string | undefined {
+  const { captures } = context.evidence;
+  const rss = captures.map((capture) => capture.line.rssBytes);
+  if (notExplained <= noiseOf(rss[0])) return undefined;
+  const grewInEveryRound = rss.every((bytes, i) => i === 0 || bytes > rss[i - 1]);
+  if (!grewInEveryRound) return undefined;
+  return `${formatBytes(notExplained)} of the resident set's growth is outside of Python objects and pymalloc`;
+}
+
+function reasonsForDoubt(evidence: HuntEvidence): string[] {
+  const { captures, wantedCaptures } = evidence;
+  const reasons: string[] = [];
+  if (captures.length < wantedCaptures) {
+    reasons.push(`the process ended after ${captures.length} of ${wantedCaptures} captures`);
+  }
+  const coverage = Math.min(...captures.map((capture) => capture.line.coverage));
+  if (coverage < GOOD_COVERAGE) {
+    reasons.push(`only ${(coverage * 100).toFixed(1)} % of the references led to an object`);
+  }
+  return reasons;
+}
+
+/** The hunt that sees more: twice the captures, four times as far apart. */
+function longerHunt(evidence: HuntEvidence, elapsedMs: number): string {
+  const { graph, captures } = evidence;
+  const every = Math.max(1, Math.round((elapsedMs / 1000 / Math.max(1, captures.length - 1)) * 4));
+  const snapshots = Math.max(6, captures.length + 2);
+  return `a longer hunt under steady load: leakscope hunt ${graph.capture.pid} --every ${every}s --snapshots ${snapshots}`;
+}
+
+function suggestCommands(evidence: HuntEvidence, suspects: readonly Suspect[]): string[] {
+  const { pid } = evidence.graph.capture;
+  const address = suspects.find((suspect) => suspect.example !== null)?.example?.address;
+  if (address === undefined) return [];
+  return [`leakscope show ${pid} ${address}`, `leakscope path ${pid} ${address}`];
+}
+
+function countWord(count: number): string {
+  const words = ['no', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine'];
+  return words[count] ?? `${count}`;
+}
