@@ -1,0 +1,317 @@
+// The command line as a user meets it: exit codes, messages, pipes, wrappers, Ctrl-C. Reports are parsed with their schemas.
+
+import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { z } from 'zod';
+import { findProcessStat } from '../../src/memory/process-status.ts';
+import {
+  captureSchema,
+  doctorSchema,
+  graphSchema,
+  growthSchema,
+  huntSchema,
+  newSchema,
+  pathSchema,
+  psSchema,
+  showSchema,
+  topSchema,
+} from '../../src/report/schemas.ts';
+import { allPythons, type RunningPython, startPython } from '../support/pythons.ts';
+
+const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
+const DEMO = fileURLToPath(new URL('../../demos/unbounded_cache.py', import.meta.url));
+const python = allPythons()[0];
+
+interface Result {
+  code: number | null;
+  stdout: string;
+  stderr: string;
+}
+
+function start(args: readonly string[], env: NodeJS.ProcessEnv = {}): ChildProcess {
+  return spawn(process.execPath, ['--import', 'tsx', MAIN, ...args], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, ...env },
+  });
+}
+
+function finish(child: ChildProcess): Promise<Result> {
+  let stdout = '';
+  let stderr = '';
+  child.stdout?.on('data', (chunk) => {
+    stdout += chunk;
+  });
+  child.stderr?.on('data', (chunk) => {
+    stderr += chunk;
+  });
+  return new Promise((resolve) => child.on('close', (code) => resolve({ code, stdout, stderr })));
+}
+
+const run = (...args: string[]): Promise<Result> => finish(start(args));
+
+/** Runs with --json and parses what was printed; a field that the schema does not know is an error. */
+async function runJson<S extends z.ZodType>(schema: S, ...args: string[]): Promise<z.infer<S>> {
+  const { stdout, stderr, code } = await run(...args, '--json');
+  if (stdout === '') throw new Error(`nothing on stdout (exit ${code}): ${stderr}`);
+  return schema.parse(JSON.parse(stdout));
+}
+
+let target: RunningPython<{ pid: number }>;
+let folder: string;
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'leakscope-'));
+  target = await startPython(python, DEMO);
+});
+afterAll(async () => {
+  await target.stop();
+  rmSync(folder, { recursive: true });
+});
+
+describe('wrong use', () => {
+  test.each([
+    [['hunt'], 'neither a pid nor a program'],
+    [['hunt', 'abc'], 'not a pid'],
+    [['hunt', '0'], 'not a pid'],
+    [['top', 'no-such-file.lscope'], 'neither a pid nor a file'],
+    [['top', '/'], 'not a snapshot file'],
+    [['top', '1', '--limit', 'many'], 'whole number'],
+    [['hunt', '1', '--every', 'soon'], 'duration'],
+    [['show', '1', 'xyz'], 'address'],
+    [['nonsense'], 'unknown command'],
+    [['top', '1', '--nonsense'], 'unknown option'],
+    [['top', '--', 'python'], 'only hunt starts programs'],
+    [['hunt', '--'], 'What to hunt'],
+    [['hunt', '--', 'no-such-program-at-all'], 'no such program'],
+    [['demo', 'no-such-demo'], 'leakscope demo --list'],
+    [['graph', '1', '0x1000', '-o', 'x.jpeg'], '.svg, .png'],
+  ])('%j ends with 2 and says why', async (args, words) => {
+    const { code, stdout, stderr } = await run(...args);
+
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+    expect(stderr).toContain(words);
+  });
+
+  test('help ends with 0 and shows examples, for every command', async () => {
+    const { stdout } = await run('--help');
+    const commands = [...stdout.matchAll(/^ {2}([a-z]+) .*$/gm)].map((match) => match[1]);
+
+    expect(commands).toHaveLength(11);
+    for (const command of commands) {
+      const help = await run(command, '--help');
+      expect({ command, code: help.code }).toEqual({ command, code: 0 });
+      expect(help.stdout).toContain('Examples:');
+      expect(help.stdout).toContain('--json');
+    }
+  });
+
+  test('a file that is no snapshot is refused', async () => {
+    const file = join(folder, 'random.lscope');
+    writeFileSync(file, 'this is no snapshot');
+
+    const { code, stderr } = await run('top', file);
+
+    expect(code).toBe(2);
+    expect(stderr).toContain('random.lscope');
+  });
+});
+
+describe('a process that cannot be read', () => {
+  test('a pid that is not in use ends with 3', async () => {
+    const { code, stderr } = await run('top', '4194303');
+
+    expect(code).toBe(3);
+    expect(stderr).toContain('no such process');
+  });
+
+  test('a process that is no Python ends with 2', async () => {
+    const sleeper = spawn('sleep', ['60']);
+    try {
+      const { code, stderr } = await run('top', `${sleeper.pid}`);
+
+      expect(code).toBe(2);
+      expect(stderr).toContain('not a Python');
+    } finally {
+      sleeper.kill();
+    }
+  });
+
+  test("a wrapper's pid is answered with the pid of its Python", async () => {
+    const [program, ...args] = python.command;
+    const wrapper = spawn('timeout', ['60', program, ...args, DEMO], {
+      env: { ...process.env, ...python.env },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    try {
+      const ready = await new Promise<string>((resolve) =>
+        wrapper.stdout.once('data', (chunk) => resolve(String(chunk))),
+      );
+      const { pid } = JSON.parse(ready) as { pid: number };
+
+      const { code, stderr } = await run('top', `${wrapper.pid}`);
+
+      expect(code).toBe(2);
+      expect(stderr).toContain(`Python child is ${pid}`);
+    } finally {
+      wrapper.kill();
+    }
+  });
+});
+
+describe('reports follow their schemas', () => {
+  test('ps lists the target as readable', async () => {
+    const report = await runJson(psSchema, 'ps');
+
+    const line = report.processes.find((each) => each.pid === target.pid);
+    expect(line).toMatchObject({ readable: true, reason: null });
+  });
+
+  test('doctor finds nothing wrong with it', async () => {
+    const report = await runJson(doctorSchema, 'doctor', `${target.pid}`);
+
+    expect(report.checks.filter((check) => check.state === 'failed')).toEqual([]);
+  });
+
+  test('top, path, show and graph lead from a type to the picture of an object', async () => {
+    const top = await runJson(topSchema, 'top', `${target.pid}`);
+    expect(top.types.map((line) => line.type)).toContain('__main__.Profile');
+
+    const path = await runJson(pathSchema, 'path', `${target.pid}`, 'Profile');
+    expect(path.path?.text).toMatch(/^__main__\._profiles\[\d+\] -> __main__\.Profile$/);
+
+    const { address } = path.object;
+    const show = await runJson(showSchema, 'show', `${target.pid}`, address);
+    expect(show.refersTo.map((line) => line.text)).toContain('.scores');
+    expect(show.referredBy.map((line) => line.type)).toContain('dict');
+
+    const file = join(folder, 'picture.svg');
+    const graph = await runJson(graphSchema, 'graph', `${target.pid}`, address, '-o', file);
+    expect(graph.nodes).toBeGreaterThan(1);
+    expect(readFileSync(file, 'utf8')).toContain('Profile');
+  });
+
+  test('captures are private files that can be compared', async () => {
+    const [before, after] = ['before', 'after'].map((name) => join(folder, `${name}.lscope`));
+    const first = await runJson(captureSchema, 'capture', `${target.pid}`, '-o', before);
+    expect(first.fileBytes).toBe(statSync(before).size);
+    expect(statSync(before).mode & 0o777).toBe(0o600);
+    await runJson(captureSchema, 'capture', `${target.pid}`, '-o', after);
+
+    const growth = await runJson(growthSchema, 'growth', before, after);
+    const grown = growth.types.find((line) => line.type === '__main__.Profile');
+    expect(grown?.countGrowth).toBeGreaterThan(0);
+
+    const added = await runJson(newSchema, 'new', before, after, '--type', 'Profile');
+    expect(added.totals.objects).toBe(grown?.countGrowth);
+  });
+
+  test('a capture does not replace a file unless told to', async () => {
+    const file = join(folder, 'precious.lscope');
+    writeFileSync(file, 'precious');
+
+    const { code } = await run('capture', `${target.pid}`, '-o', file);
+
+    expect(code).toBe(2);
+    expect(readFileSync(file, 'utf8')).toBe('precious');
+  });
+
+  test('an address without an object ends with 2', async () => {
+    const { code, stderr } = await run('show', `${target.pid}`, '0x1008');
+
+    expect(code).toBe(2);
+    expect(stderr).toContain('no object at 0x1008');
+  });
+});
+
+describe('text', () => {
+  test('in a pipe there are no colours and no progress', async () => {
+    const { stdout, stderr } = await run('top', `${target.pid}`, '-n', '3');
+
+    expect(stdout).not.toContain('\u001b');
+    expect(stderr).toBe('');
+  });
+
+  test('--progress shows phases where stderr is no terminal', async () => {
+    const { stderr } = await run('top', `${target.pid}`, '--progress');
+
+    expect(stderr).toContain('retained sizes');
+  });
+
+  test('a reader that goes away early is no error', async () => {
+    const child = start(['top', `${target.pid}`, '-n', '100000']);
+    child.stdout?.once('data', () => child.stdout?.destroy());
+
+    const { code, stderr } = await finish(child);
+
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+  });
+});
+
+describe('Ctrl-C', () => {
+  test('in the middle of a hunt ends with 130, and the target runs on', async () => {
+    const child = start(['hunt', `${target.pid}`, '--every', '60s', '--progress']);
+    const result = finish(child);
+    await untilStderr(child, /capture 2 of/);
+
+    child.kill('SIGINT');
+
+    expect((await result).code).toBe(130);
+    expect(findProcessStat(target.pid)?.state).not.toBe('T');
+  });
+
+  test('ends the program that leakscope started', async () => {
+    const [program, ...args] = python.command;
+    const child = start(
+      ['hunt', '--every', '60s', '--progress', '--', 'timeout', '60', program, ...args, DEMO],
+      { ...python.env },
+    );
+    const result = finish(child);
+    const text = await untilStderr(child, /capture 1 of|capture 2 of/);
+    const pid = Number(/"pid": (\d+)/.exec(text)?.[1]);
+    expect(findProcessStat(pid)).toBeDefined();
+
+    child.kill('SIGINT');
+
+    expect((await result).code).toBe(130);
+    expect(findProcessStat(pid)?.state ?? 'gone').toMatch(/^(gone|Z)$/);
+  });
+});
+
+describe('a program behind --', () => {
+  test('is hunted through its wrapper and ended, and its output is not on stdout', async () => {
+    const [program, ...args] = python.command;
+    const child = start(
+      ['hunt', '--every', '1s', '--json', '--', 'timeout', '60', program, ...args, DEMO],
+      { ...python.env },
+    );
+    const { code, stdout, stderr } = await finish(child);
+
+    const report = huntSchema.parse(JSON.parse(stdout));
+    const pid = Number(/"pid": (\d+)/.exec(stderr)?.[1]);
+    expect(report.target.pid).toBe(pid);
+    expect(code).toBe({ leak: 1, 'no-leak': 0, inconclusive: 5 }[report.verdict]);
+    expect(existsSync(`/proc/${pid}`)).toBe(false);
+  });
+
+  test('that ends at once is an error with its exit code', async () => {
+    const { code, stderr } = await run('hunt', '--', 'sh', '-c', 'exit 7');
+
+    expect(code).toBe(3);
+    expect(stderr).toContain('exit code 7');
+  });
+});
+
+/** All of stderr up to the first match. */
+function untilStderr(child: ChildProcess, pattern: RegExp): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let text = '';
+    child.stderr?.on('data', (chunk) => {
+      text += chunk;
+      if (pattern.test(text)) resolve(text);
+    });
+    child.on('close', () => reject(new Error(`ended before ${pattern}: ${text}`)));
+  });
+}
