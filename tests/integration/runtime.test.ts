@@ -2,6 +2,7 @@
 // tracked objects, blocks, threads with frames and variables. On every build of every version.
 
 import { spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, test } from 'vitest';
 import { Problems } from '../../src/base/problems.ts';
@@ -9,6 +10,7 @@ import { findRuntime, type PythonRuntime, readRuntime } from '../../src/cpython/
 import type { Frame } from '../../src/cpython/frames.ts';
 import { readTrackedObjects } from '../../src/cpython/gc-lists.ts';
 import { readHeldReferences, readStaticTypeStates } from '../../src/cpython/held-references.ts';
+import { Layout } from '../../src/cpython/layout.ts';
 import {
   blockSizeAt,
   findBlockStart,
@@ -269,6 +271,25 @@ describeEachPython(
       expect(problems.list()).toEqual([]);
     });
 
+    test.each([24, -16])(
+      'is read when a micro release has moved fields by %i bytes',
+      async (bytes) => {
+        const { image, runtime, problems } = await inspect(python);
+        const moved = readRuntime(image, { ...runtime, layout: movedLayout(python.minor, bytes) });
+        expect(moved.interpreters).toEqual(runtime.interpreters);
+        expect(moved.shifts.at(-1)?.bytes).toBe(-bytes);
+        expect(moved.method.join()).toContain('PyInterpreterState differs');
+        const expected = readPymalloc(image, runtime, problems);
+        const found = readPymalloc(image, moved, problems);
+        expect(found.totals).toEqual(expected.totals);
+        const threads = readThreads(image, runtime, problems);
+        expect(readHeldReferences(image, moved, threads)).toEqual(
+          readHeldReferences(image, runtime, threads),
+        );
+        expect(problems.list()).toEqual([]);
+      },
+    );
+
     test('is found without its symbols, where another way exists', async () => {
       const process = await startPython<Truth>(python, PROGRAM);
       running.push(process);
@@ -315,6 +336,19 @@ while True:
   },
   { all: true },
 );
+
+/** The layout of a version, with what lies behind the thread list in PyInterpreterState moved. */
+function movedLayout(minor: string, bytes: number): Layout {
+  const url = new URL(`../../layouts/cpython-${minor}-x86_64.json`, import.meta.url);
+  const file = JSON.parse(readFileSync(url, 'utf8'));
+  const first = file.offsets['PyInterpreterState.gc'] ?? file.offsets['PyInterpreterState.modules'];
+  for (const [name, offset] of Object.entries<number>(file.offsets)) {
+    if (!name.startsWith('PyInterpreterState.') || offset < first) continue;
+    file.offsets[name] = offset + bytes;
+  }
+  file.sizes.PyInterpreterState += bytes;
+  return new Layout(file);
+}
 
 /** A plain object and bytes of known sizes lie at the start of a live block of the right size, or in no pool. */
 function expectBlocks(
