@@ -228,15 +228,16 @@ function makeDecodeArray(layout: Layout): DecodeObject {
   };
 }
 
-/** Since 3.15 the bytes lie in a bytes object (`ob_bytes_object`), which is no other's. */
+/** Since 3.15 the bytes lie in a bytes object (`ob_bytes_object`), which is no other's and counted with its header. */
 function makeDecodeByteArray(layout: Layout): DecodeObject {
   const ob_alloc = layout.word('PyByteArrayObject.ob_alloc');
   const ob_bytes = layout.word('PyByteArrayObject.ob_bytes');
   const isBytesObject = layout.has('PyByteArrayObject.ob_bytes_object');
+  const headerBytes = isBytesObject ? layout.offset('PyBytesObject.ob_sval') + 1 : 0;
   return (reader, word) => {
     const allocated = reader.halves[(word + ob_alloc) * 2];
     if (allocated === 0) return;
-    reader.shallowBytes += allocated;
+    reader.shallowBytes += headerBytes + allocated;
     if (!isBytesObject) ownBufferAt(reader, word + ob_bytes, allocated);
   };
 }

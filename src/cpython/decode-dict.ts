@@ -67,6 +67,8 @@ function makeDecodeDictSince311(layout: Layout): DecodeObject {
     const log2IndexBytes = (packed >>> 8) & 0xff;
     const kind = (packed >>> 16) & 0xff;
     let count = halves[(keys + dk_nentries) * 2];
+    // The keys that all empty dicts share have no index in some versions.
+    if (count === 0 && used === 0 && log2Size === 0) return;
     if (log2Size > MAX_LOG2_SIZE || log2IndexBytes > MAX_LOG2_SIZE + 3 || log2IndexBytes < 3) {
       reader.problem('dict-keys-damaged', word);
       return;

@@ -144,11 +144,13 @@ function generatorDecoderOf38(layout: Layout, spec: GeneratorSpec): ObjectDecode
   };
 }
 
+/** A plain generator's `gi_origin_or_finalizer` is never written to: it is left out. */
 const generatorFields = (prefix: string): ReferenceFields => ({
   [`${prefix}_name`]: '__name__',
   [`${prefix}_qualname`]: '__qualname__',
   [`${prefix}_exc_state.exc_value`]: '',
-  [`${prefix}_origin_or_finalizer`]: prefix === 'cr' ? 'cr_origin' : '',
+  cr_origin_or_finalizer: 'cr_origin',
+  ag_origin_or_finalizer: '',
 });
 
 function decodeLocals(reader: ObjectReader, first: number, slots: CodeSlots, count: number): void {

@@ -152,7 +152,7 @@ export const functionTables: readonly StructTable[] = [
   {
     types: ['functools.partial'],
     struct: 'partialobject',
-    fields: { fn: 'func', args: 'args', kw: 'keywords', placeholder: '' },
+    fields: { fn: 'func', args: 'args', kw: 'keywords' },
   },
   {
     types: ['functools._lru_cache_wrapper'],
@@ -164,6 +164,7 @@ export const functionTables: readonly StructTable[] = [
       kwd_mark: '',
       lru_list_elem_type: '',
     },
+    also: makeDecodeLruList,
   },
   {
     types: ['functools._lru_list_elem'],
@@ -264,6 +265,7 @@ function makeDecodeCodeBuffers(layout: Layout): DecodeObject {
   const labelsOf = makeLabels(['_co_cached']);
   return (reader, word, type) => {
     const halves = reader.halves;
+    reader.shallowBytes = Math.ceil(reader.shallowBytes / 8) * 8;
     const extra = reader.follow(word + co_extra);
     if (extra !== 0) {
       const extraCount = Math.min(halves[extra * 2], 256);
@@ -331,6 +333,35 @@ function makeDecodeModuleState(layout: Layout): DecodeObject {
     if (bytes > MAX_MODULE_STATE || halves[sizeWord * 2 + 1] !== 0) return;
     ownBufferAt(reader, word + md_state, bytes);
     reader.scan(state, state + (bytes >>> 3));
+  };
+}
+
+/** The list of a bounded lru_cache, from the oldest call on, holds its elements as the dict does. */
+function makeDecodeLruList(layout: Layout): DecodeObject {
+  const rootNext = layout.word('lru_cache_object.root') + layout.word('lru_list_elem.next');
+  const next = layout.word('lru_list_elem.next');
+  const elementWords = layout.size('lru_list_elem') / 8;
+  const labelsOf = makeLabels(['root']);
+  return (reader, word) => {
+    const label = labelsOf(reader)[0];
+    let pointer = word + rootNext;
+    // Elements at steps of powers of two are compared with, so that a ring of damaged links ends.
+    let checkpoint = 0;
+    for (let step = 1; ; step++) {
+      const element = reader.follow(pointer);
+      if (element === word || (element === 0 && step === 1)) return;
+      if (
+        element === checkpoint ||
+        element === 0 ||
+        element + elementWords > reader.image.runEnd(element)
+      ) {
+        reader.problem('lru-list-damaged', word);
+        return;
+      }
+      if ((step & (step - 1)) === 0) checkpoint = element;
+      if (!reader.referenceAt(pointer, EdgeKind.internal, label)) return;
+      pointer = element + next;
+    }
   };
 }
 

@@ -71,7 +71,7 @@ export const iteratorTables: readonly StructTable[] = [
   {
     types: ['collections._tuplegetter', '_collections._tuplegetter'],
     struct: '_tuplegetterobject',
-    fields: { index: '', doc: '__doc__' },
+    fields: { doc: '__doc__' },
   },
   { types: ['array.arrayiterator'], struct: 'arrayiterobject', fields: { ao: '' } },
   { types: ['arrayiterator'], struct: 'arrayiterobject', fields: { ao: '' } },
@@ -108,7 +108,7 @@ export const iteratorTables: readonly StructTable[] = [
   {
     types: ['memoryview'],
     struct: 'PyMemoryViewObject',
-    fields: { mbuf: '', 'view.obj': 'obj' },
+    fields: { mbuf: '' },
     structSize: (layout) => layout.offset('PyMemoryViewObject.ob_array'),
   },
   {

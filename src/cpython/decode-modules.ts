@@ -11,6 +11,8 @@ import type { DecodeObject } from './object-reader.ts';
 
 /** mpdecimal.h: data that is inside the object, someone else's or constant. */
 const MPD_DATAFLAGS = 32 | 64 | 128;
+/** Kinds of handlers of pyexpat.c (enum HandlerTypes). */
+const EXPAT_HANDLERS = 22;
 const MAX_ELEMENT_CHILDREN = 1 << 26;
 
 export const moduleTables: readonly StructTable[] = [
@@ -93,6 +95,7 @@ export const moduleTables: readonly StructTable[] = [
     types: ['operator.methodcaller'],
     struct: 'methodcallerobject',
     fields: { name: '', args: '', xargs: '', kwds: '', vectorcall_kwnames: '' },
+    also: makeDecodeCallerArguments,
   },
   {
     types: ['_abc_data', '_abc._abc_data'],
@@ -249,6 +252,58 @@ export const moduleTables: readonly StructTable[] = [
     fields: { root_element: '', sought_tag: '' },
     also: makeDecodeParentStack,
   },
+  {
+    types: ['pyexpat.xmlparser'],
+    struct: 'xmlparseobject',
+    fields: { intern: 'intern', parent: '' },
+    also: makeDecodeExpatHandlers,
+  },
+  // pickle
+  {
+    types: ['_pickle.Pickler'],
+    struct: 'PicklerObject',
+    fields: {
+      pers_func: '',
+      persistent_id: '',
+      persistent_id_attr: '',
+      dispatch_table: 'dispatch_table',
+      reducer_override: '',
+      write: '',
+      output_buffer: '',
+      fast_memo: '',
+      buffer_callback: '',
+    },
+    also: makeDecodePicklerMemo,
+  },
+  {
+    types: ['_pickle.Unpickler'],
+    struct: 'UnpicklerObject',
+    fields: {
+      stack: '',
+      memo_dict: '',
+      pers_func: '',
+      persistent_load: '',
+      persistent_load_attr: '',
+      'buffer.obj': '',
+      read: '',
+      readinto: '',
+      readline: '',
+      peek: '',
+      buffers: '',
+    },
+    also: makeDecodeUnpicklerMemo,
+  },
+  {
+    types: ['_pickle.PicklerMemoProxy'],
+    struct: 'PicklerMemoProxyObject',
+    fields: { pickler: '' },
+  },
+  {
+    types: ['_pickle.UnpicklerMemoProxy'],
+    struct: 'UnpicklerMemoProxyObject',
+    fields: { unpickler: '' },
+  },
+  { types: ['_pickle.Pdata'], struct: 'Pdata', fields: {}, also: makeDecodePdata },
   // json, struct
   {
     types: ['_json.Scanner'],
@@ -358,7 +413,6 @@ export const moduleTables: readonly StructTable[] = [
       blobs: '',
       row_factory: 'row_factory',
       text_factory: 'text_factory',
-      begin_statement: '',
       function_pinboard_trace_callback: '',
       function_pinboard_progress_handler: '',
       function_pinboard_authorizer_cb: '',
@@ -394,9 +448,10 @@ export const moduleTables: readonly StructTable[] = [
   {
     types: ['sqlite3.Cache'],
     struct: 'pysqlite_Cache',
-    fields: { mapping: '', first: '', last: '' },
+    fields: { mapping: '', first: '' },
   },
-  { types: ['sqlite3Node'], struct: 'pysqlite_Node', fields: { key: '', data: '' } },
+  // The list of the cache's nodes holds each once: the first by the cache, the others by the one before.
+  { types: ['sqlite3Node'], struct: 'pysqlite_Node', fields: { key: '', data: '', next: '' } },
   // the rest
   { types: ['_random.Random'], struct: 'RandomObject', fields: {} },
   { types: ['select.poll'], struct: 'pollObject', fields: { dict: '' } },
@@ -405,7 +460,6 @@ export const moduleTables: readonly StructTable[] = [
     types: ['mmap.mmap'],
     struct: 'mmap_object',
     fields: {},
-    also: makeMeasureMapping,
   },
   { types: ['_multiprocessing.SemLock'], struct: 'SemLockObject', fields: {} },
 ];
@@ -469,6 +523,19 @@ function makeDecodeFileStatus(layout: Layout): DecodeObject {
   return (reader, word) => ownBufferAt(reader, word + stat_atopen, 1);
 }
 
+/** vectorcall_args: in 3.13 an array of what `xargs` holds, since 3.14 a tuple. */
+function makeDecodeCallerArguments(layout: Layout): DecodeObject {
+  const vectorcall_args = findWord(layout, 'methodcallerobject.vectorcall_args');
+  if (vectorcall_args < 0) return () => {};
+  if (layout.has('methodcallerobject.xargs')) {
+    return (reader, word) => ownBufferAt(reader, word + vectorcall_args, 1);
+  }
+  const labelsOf = makeLabels(['vectorcall_args']);
+  return (reader, word) => {
+    reader.referenceAt(word + vectorcall_args, EdgeKind.internal, labelsOf(reader)[0]);
+  };
+}
+
 /** Since 3.13: a ring of items from get_idx on. */
 function makeDecodeRingBuffer(layout: Layout): DecodeObject {
   if (!layout.has('simplequeueobject.buf.items')) return () => {};
@@ -476,6 +543,8 @@ function makeDecodeRingBuffer(layout: Layout): DecodeObject {
   const capacityWord = layout.word('simplequeueobject.buf.items_cap');
   const get_idx = layout.word('simplequeueobject.buf.get_idx');
   const num_items = layout.word('simplequeueobject.buf.num_items');
+  // SimpleQueue.__sizeof__ came in 3.15, with the bytes object of bytearray.
+  const isMeasured = layout.has('PyByteArrayObject.ob_bytes_object');
   return (reader, word) => {
     const { halves, image } = reader;
     const capacity = halves[(word + capacityWord) * 2];
@@ -487,6 +556,7 @@ function makeDecodeRingBuffer(layout: Layout): DecodeObject {
       return;
     }
     ownBufferAt(reader, word + items, capacity * 8);
+    if (isMeasured) reader.shallowBytes += capacity * 8;
     for (let i = 0; i < count; i++) {
       reader.referenceAt(first + ((start + i) % capacity), EdgeKind.item, i);
     }
@@ -638,13 +708,110 @@ function makeDecodeSqliteConnection(layout: Layout): DecodeObject {
   };
 }
 
-/** mmap.__sizeof__ counts the mapping. */
-function makeMeasureMapping(layout: Layout): DecodeObject {
-  const data = layout.word('mmap_object.data');
-  const size = layout.word('mmap_object.size');
+/** One pointer for each kind of event, in a block of their own. */
+function makeDecodeExpatHandlers(layout: Layout): DecodeObject {
+  const handlersWord = layout.word('xmlparseobject.handlers');
+  const labelsOf = makeLabels(['handlers']);
   return (reader, word) => {
-    const halves = reader.halves;
-    if (halves[(word + data) * 2] === 0 && halves[(word + data) * 2 + 1] === 0) return;
-    reader.shallowBytes += halves[(word + size) * 2] + halves[(word + size) * 2 + 1] * 2 ** 32;
+    const handlers = reader.follow(word + handlersWord);
+    if (handlers === 0) return;
+    if (handlers + EXPAT_HANDLERS > reader.image.runEnd(handlers)) {
+      reader.problem('expat-handlers-not-copied', word);
+      return;
+    }
+    ownBufferAt(reader, word + handlersWord, EXPAT_HANDLERS * 8);
+    const label = labelsOf(reader)[0];
+    for (let i = 0; i < EXPAT_HANDLERS; i++) {
+      reader.referenceAt(handlers + i, EdgeKind.internal, label);
+    }
+  };
+}
+
+/** Objects that were pickled, with their number: an open hash table. */
+function makeDecodePicklerMemo(layout: Layout): DecodeObject {
+  const memo = layout.word('PicklerObject.memo');
+  const output_buffer = layout.word('PicklerObject.output_buffer');
+  const bytesHeader = layout.offset('PyBytesObject.ob_sval') + 1;
+  const tableBytes = layout.size('PyMemoTable');
+  const mt_allocated = layout.word('PyMemoTable.mt_allocated');
+  const mt_table = layout.word('PyMemoTable.mt_table');
+  const entryBytes = layout.size('PyMemoEntry');
+  const labelsOf = makeLabels(['memo']);
+  return (reader, word) => {
+    const { halves, image } = reader;
+    const buffer = reader.follow(word + output_buffer);
+    if (buffer !== 0 && buffer + 3 <= image.runEnd(buffer)) {
+      reader.shallowBytes += bytesHeader + halves[(buffer + 2) * 2];
+    }
+    const table = reader.follow(word + memo);
+    if (table === 0 || table + tableBytes / 8 > image.runEnd(table)) return;
+    const allocated = halves[(table + mt_allocated) * 2];
+    const first = reader.follow(table + mt_table);
+    reader.shallowBytes += tableBytes + allocated * entryBytes;
+    ownBufferAt(reader, word + memo, tableBytes);
+    ownBufferAt(reader, table + mt_table, allocated * entryBytes);
+    const entryWords = entryBytes / 8;
+    if (first === 0 || first + allocated * entryWords > image.runEnd(first)) {
+      reader.problem('pickle-memo-not-copied', word);
+      return;
+    }
+    const label = labelsOf(reader)[0];
+    for (let i = 0; i < allocated; i++) {
+      reader.referenceAt(first + i * entryWords, EdgeKind.internal, label);
+    }
+  };
+}
+
+/** Objects by their number; and texts of C that are measured. */
+function makeDecodeUnpicklerMemo(layout: Layout): DecodeObject {
+  const memo = layout.word('UnpicklerObject.memo');
+  const memo_size = layout.word('UnpicklerObject.memo_size');
+  const marks = layout.word('UnpicklerObject.marks');
+  const marks_size = layout.word('UnpicklerObject.marks_size');
+  const texts = ['input_line', 'encoding', 'errors'].map((field) =>
+    layout.word(`UnpicklerObject.${field}`),
+  );
+  const labelsOf = makeLabels(['memo']);
+  return (reader, word) => {
+    const { halves, image } = reader;
+    for (const field of texts) {
+      const at = (word + field) * 2;
+      const text = image.findCString(halves[at] + 2 ** 32 * halves[at + 1]);
+      if (text !== undefined) reader.shallowBytes += text.length + 1;
+    }
+    const marksBytes = halves[(word + marks_size) * 2] * 8;
+    if (reader.follow(word + marks) !== 0) {
+      reader.shallowBytes += marksBytes;
+      ownBufferAt(reader, word + marks, marksBytes);
+    }
+    const first = reader.follow(word + memo);
+    if (first === 0) return;
+    const count = halves[(word + memo_size) * 2];
+    reader.shallowBytes += count * 8;
+    ownBufferAt(reader, word + memo, count * 8);
+    if (first + count > image.runEnd(first)) {
+      reader.problem('pickle-memo-not-copied', word);
+      return;
+    }
+    const label = labelsOf(reader)[0];
+    for (let i = 0; i < count; i++) reader.referenceAt(first + i, EdgeKind.internal, label);
+  };
+}
+
+/** The stack of an Unpickler. */
+function makeDecodePdata(layout: Layout): DecodeObject {
+  const data = layout.word('Pdata.data');
+  const allocatedWord = layout.word('Pdata.allocated');
+  return (reader, word) => {
+    const { halves, image } = reader;
+    const count = halves[(word + 2) * 2];
+    const first = reader.follow(word + data);
+    if (first === 0) return;
+    ownBufferAt(reader, word + data, halves[(word + allocatedWord) * 2] * 8);
+    if (first + count > image.runEnd(first)) {
+      reader.problem('pickle-stack-not-copied', word);
+      return;
+    }
+    for (let i = 0; i < count; i++) reader.referenceAt(first + i, EdgeKind.item, i);
   };
 }

@@ -58,6 +58,8 @@ export interface FindObjectsOptions {
   typeType: Address;
   referenceCounts: ReferenceCounts;
   managedFlags: number;
+  /** Addresses of `PyInterpreterState.types` of all interpreters (3.12): what static types refer to is there. */
+  typesStates?: readonly Address[];
   pools: PoolBlocks;
   chunks: BlockFinder;
   /** Bytes that a debug allocator puts before each block (0 or 16). */
@@ -144,7 +146,7 @@ export class ObjectFinder implements ObjectReader {
       image: options.image,
       layout: options.layout,
       typeType: options.typeType,
-      decoders: decodersByTypeName(options.layout),
+      decoders: decodersByTypeName(options.layout, options.typesStates),
       managedFlags: options.managedFlags,
       intern: (text) => this.intern(text),
       problem: (kind, address) => this.problems.add(kind, address),

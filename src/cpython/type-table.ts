@@ -24,6 +24,8 @@ const T_OBJECT = 6;
 const T_OBJECT_EX = 16;
 const MAX_SLOTS = 4096;
 const MAX_BASES = 128;
+/** Types that are being understood at a time: metatypes and bases of one type. */
+const MAX_METATYPE_DEPTH = 256;
 
 /** Row of `types` that is no type. */
 const NOT_A_TYPE = 0xffffffff;
@@ -102,7 +104,8 @@ export class TypeTable {
   }
 
   private resolve(word: number): number {
-    if (this.resolving.has(word)) return -1;
+    // Words that only look like pointers to types may form long chains.
+    if (this.resolving.has(word) || this.resolving.size > MAX_METATYPE_DEPTH) return -1;
     this.resolving.add(word);
     const typeId = this.looksLikeType(word) ? this.understand(word) : NOT_A_TYPE;
     this.resolving.delete(word);
@@ -115,19 +118,29 @@ export class TypeTable {
     const { image, layout, typeType } = this.options;
     const halves = image.halves;
     if (word + layout.size('PyTypeObject') / 8 > image.runEnd(word)) return false;
+    const flags = halves[(word + layout.word('PyTypeObject.tp_flags')) * 2];
+    const basicSize = halves[(word + layout.word('PyTypeObject.tp_basicsize')) * 2];
+    const basicSizeHi = halves[(word + layout.word('PyTypeObject.tp_basicsize')) * 2 + 1];
+    if (basicSizeHi !== 0 || basicSize < OBJECT_HEAD_BYTES) return false;
     const metaLo = halves[(word + 1) * 2];
     const metaHi = halves[(word + 1) * 2 + 1];
     const metaWord = (metaLo & 7) === 0 ? image.wordAt(metaLo, metaHi) : 0;
     if (metaWord === 0) return false;
     const isType = metaWord === image.wordAtAddress(typeType);
+    if ((flags & READY) === 0) return isType && this.isKnownByName(word);
     if (!isType) {
       const meta = this.typeIdOfWord(metaWord);
       if (meta < 0 || (this.types[meta].tp_flags & TYPE_SUBCLASS) === 0) return false;
     }
-    const flags = halves[(word + layout.word('PyTypeObject.tp_flags')) * 2];
-    const basicSize = halves[(word + layout.word('PyTypeObject.tp_basicsize')) * 2];
-    const basicSizeHi = halves[(word + layout.word('PyTypeObject.tp_basicsize')) * 2 + 1];
-    return (flags & READY) !== 0 && basicSizeHi === 0 && basicSize >= OBJECT_HEAD_BYTES;
+    return true;
+  }
+
+  /** 3.8 and 3.9 never call PyType_Ready for the type of lru_cache's list elements. */
+  private isKnownByName(word: number): boolean {
+    const { image, layout, decoders } = this.options;
+    const at = (word + layout.word('PyTypeObject.tp_name')) * 2;
+    const tp_name = image.findCString(image.halves[at] + 2 ** 32 * image.halves[at + 1]);
+    return tp_name !== undefined && decoders.has(tp_name);
   }
 
   private understand(word: number): number {
@@ -154,7 +167,14 @@ export class TypeTable {
       this.options.problem('type-size-unexpected', address);
     const decoder = fits ? own : base === undefined ? undefined : this.decoderOf(base.typeId);
     const typeId = this.types.length;
-    const slots = [...(base?.slots ?? []), ...(isHeapType ? this.readSlots(word, address) : [])];
+    // Members of C types (`re.Pattern.pattern`) that the decoder knows would be counted twice.
+    const explainedBytes =
+      decoder?.explainsBody === true ? Number.MAX_SAFE_INTEGER : (decoder?.structSize ?? 0);
+    const ownSlots = isHeapType ? this.readSlots(word, address) : [];
+    const slots = [
+      ...(base?.slots ?? []),
+      ...ownSlots.filter((slot) => slot.offset >= explainedBytes),
+    ];
     const info: TypeInfo = {
       typeId,
       address,
