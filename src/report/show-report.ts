@@ -48,6 +48,7 @@ export function buildShowReport(
 ): ShowReport {
   const { reverse, retainedSize, limit } = options;
   const { firstRetainer } = reverse;
+  const refersTo = listReferences(graph, node, limit);
   return {
     schema: 'leakscope/show@1',
     target: buildTarget(graph.capture),
@@ -64,8 +65,8 @@ export function buildShowReport(
       flags: listFlags(graph.nodeFlags[node]),
     },
     path: options.path === undefined ? null : writePath(graph, options.path, { retainedSize }),
-    refersTo: listReferences(graph, node, limit),
-    refersToTotal: graph.firstEdge[node + 1] - graph.firstEdge[node],
+    refersTo: refersTo.lines,
+    refersToTotal: refersTo.total,
     referredBy: listReferrers(graph, node, reverse, limit),
     referredByTotal: firstRetainer[node + 1] - firstRetainer[node],
     weaklyReferredByTotal: countCells(graph.weakTarget, node),
@@ -79,13 +80,23 @@ const listFlags = (bits: number): string[] =>
     .filter(([, bit]) => (bits & bit) !== 0)
     .map(([name]) => name);
 
-function listReferences(graph: HeapGraph, node: NodeIndex, limit: number): ReferenceLine[] {
+/** What an object refers to; the entries of its instance dict count as its own, the dict itself does not. */
+function listReferences(graph: HeapGraph, node: NodeIndex, limit: number) {
   const lines: ReferenceLine[] = [];
-  const end = graph.firstEdge[node + 1];
-  for (let edge = graph.firstEdge[node]; edge < end && lines.length < limit; edge++) {
-    lines.push(buildReference(graph, graph.edgeTarget[edge], formatReference(graph, edge)));
-  }
-  return lines;
+  let total = 0;
+  const visit = (source: NodeIndex, isAttributes: boolean): void => {
+    for (let edge = graph.firstEdge[source]; edge < graph.firstEdge[source + 1]; edge++) {
+      const kind = graph.edgeKind[edge];
+      const target = graph.edgeTarget[edge];
+      if (kind === EdgeKind.instanceDict && !isAttributes) visit(target, true);
+      else if (kind === EdgeKind.dictKey && isAttributes) continue;
+      else if (total++ < limit) {
+        lines.push(buildReference(graph, target, formatReference(graph, edge, isAttributes)));
+      }
+    }
+  };
+  visit(node, false);
+  return { lines, total };
 }
 
 function listReferrers(

@@ -10,6 +10,7 @@ import { HASH_START, hashText } from '../base/hash.ts';
 import { EdgeKind, type HeapGraph, NONE, type NodeIndex, typeNameOf } from '../graph/heap-graph.ts';
 import { adviseOnCycles, adviseOnRetained } from './advice.ts';
 import type { HuntEvidence } from './evidence.ts';
+import { mergeRowsOfHolder } from './merge-rows.ts';
 import { writePath } from './path-text.ts';
 import { computeLength, formatRepr } from './repr-text.ts';
 import type { HuntReport, Suspect } from './schemas.ts';
@@ -29,6 +30,8 @@ type Findings = HuntReport['findings'];
 const HOUR_MS = 3_600_000;
 /** Growth of fewer objects in all is told as a finding, unless every round brings at least two that stay. */
 const FEW_OBJECTS = 10;
+/** Fits a line of a terminal behind its label and address. */
+const EXAMPLE_LENGTH = 66;
 
 /** Of what grew in every round: suspects, and findings for what is bounded or too little to matter. */
 export function buildSuspects(
@@ -37,7 +40,7 @@ export function buildSuspects(
 ): { suspects: Suspect[]; findings: Findings } {
   const suspects: Suspect[] = [];
   const findings: Findings = [];
-  for (const row of growth.rows) {
+  for (const row of mergeRowsOfHolder(growth.rows)) {
     const bound = findBound(context.evidence.graph, row);
     if (bound !== undefined) {
       findings.push({
@@ -85,12 +88,13 @@ function buildSuspect(context: SuspectContext, row: GrowthRow): Suspect {
   const holder = row.holder?.node;
   const example = chooseExample(context, row);
   const path = example === undefined ? undefined : findPath(graph, tree, example);
-  const written = path === undefined ? undefined : writePath(graph, path, { growsAt: holder });
+  const growsAt = row.holder?.isChain ? headOfChain(path, holder) : holder;
+  const written = path === undefined ? undefined : writePath(graph, path, { growsAt });
   const count =
     row.measure === 'entries' ? last(row.entries) - row.entries[0] : last(row.count) - row.count[0];
   const bytes = grownBytes(row);
   const reasons = doubtsOn(context, row);
-  const holderName = path === undefined ? undefined : nameOfHolder(graph, path, holder);
+  const holderName = path === undefined ? undefined : nameOfHolder(path, growsAt);
   const functions = holderName === undefined ? [] : findFunctionsNaming(graph, holderName);
   return {
     kind: 'retained',
@@ -106,9 +110,10 @@ function buildSuspect(context: SuspectContext, row: GrowthRow): Suspect {
     path: written?.steps.map((step) => step.text) ?? [],
     shape: row.text,
     steps: written?.steps ?? [],
-    holder: holder === undefined ? null : writeHolder(evidence, holder),
-    holderType: holder === undefined ? null : typeNameOf(graph, holder),
-    holderLength: holder === undefined ? null : computeLength(graph, holder),
+    holder: growsAt === undefined ? null : writeHolder(evidence, growsAt),
+    holderType: growsAt === undefined ? null : typeNameOf(graph, growsAt),
+    holderLength:
+      growsAt === undefined || row.holder?.isChain ? null : computeLength(graph, growsAt),
     contents: row.contents.map(({ typeName, ...sums }) => ({ type: typeName, ...sums })),
     alsoHeldBy: null,
     namedIn: functions,
@@ -142,23 +147,28 @@ function writeHolder({ graph, tree }: HuntEvidence, holder: NodeIndex): string {
 }
 
 /** The name under which the program knows the holder: the last attribute, variable or key before it. */
-function nameOfHolder(
-  graph: HeapGraph,
-  path: HeapPath,
-  holder: NodeIndex | undefined,
-): string | undefined {
+function nameOfHolder(path: HeapPath, holder: NodeIndex | undefined): string | undefined {
   let name: string | undefined;
   for (const step of path.steps) {
     const match = /^(?:\.|local '|\[')([A-Za-z_]\w*)/.exec(step.label);
     if (match !== null && step.kind !== EdgeKind.internal) name = match[1];
     if (step.node === holder) break;
   }
-  return name === '__dict__' || graph.nodeCount === 0 ? undefined : name;
+  return name === '__dict__' ? undefined : name;
+}
+
+/** The first link: what the path reaches right behind the object that refers to the chain. */
+function headOfChain(
+  path: HeapPath | undefined,
+  holder: NodeIndex | undefined,
+): NodeIndex | undefined {
+  const at = path?.steps.findIndex((step) => step.node === holder) ?? -1;
+  return path?.steps[at + 1]?.node ?? holder;
 }
 
 const writeExample = (graph: HeapGraph, node: NodeIndex): NonNullable<Suspect['example']> => ({
   address: formatAddress(graph.address[node]),
-  repr: formatRepr(graph, node),
+  repr: formatRepr(graph, node, EXAMPLE_LENGTH),
 });
 
 /** What speaks against calling it a leak, one sentence each. */

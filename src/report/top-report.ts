@@ -110,19 +110,42 @@ function sum(column: Float64Array): number {
   return total;
 }
 
-/** The rows with the largest values, the largest first. Cost: one pass with a list of `limit`. */
+/** The rows with the largest values, the largest first, equal ones in order. O(rows * log limit). */
 export function findLargest(values: Float64Array, limit: number): NodeIndex[] {
-  const rows: NodeIndex[] = [];
-  if (limit <= 0) return rows;
+  // A heap with the least of the kept rows on top: most rows are turned away by one comparison.
+  const heap: NodeIndex[] = [];
+  const isLess = (a: NodeIndex, b: NodeIndex): boolean =>
+    values[a] < values[b] || (values[a] === values[b] && a > b);
   for (let row = 0; row < values.length; row++) {
-    const value = values[row];
-    if (rows.length === limit && value <= values[rows[limit - 1]]) continue;
-    let place = rows.length;
-    while (place > 0 && values[rows[place - 1]] < value) place--;
-    rows.splice(place, 0, row);
-    if (rows.length > limit) rows.pop();
+    if (heap.length < limit) {
+      heap.push(row);
+      for (
+        let i = heap.length - 1;
+        i > 0 && isLess(heap[i], heap[(i - 1) >> 1]);
+        i = (i - 1) >> 1
+      ) {
+        swap(heap, i, (i - 1) >> 1);
+      }
+    } else if (limit > 0 && isLess(heap[0], row)) {
+      heap[0] = row;
+      for (let i = 0; ; ) {
+        let least = i;
+        for (const child of [2 * i + 1, 2 * i + 2]) {
+          if (child < heap.length && isLess(heap[child], heap[least])) least = child;
+        }
+        if (least === i) break;
+        swap(heap, i, least);
+        i = least;
+      }
+    }
   }
-  return rows;
+  return heap.sort((a, b) => (isLess(a, b) ? 1 : -1));
+}
+
+function swap(rows: NodeIndex[], a: number, b: number): void {
+  const row = rows[a];
+  rows[a] = rows[b];
+  rows[b] = row;
 }
 
 export function formatTop(report: TopReport, style: Style = plainStyle): string {
