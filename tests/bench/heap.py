@@ -1,12 +1,16 @@
 """A heap of about N objects of mixed kinds, and the in-process ways to look at it, each on demand.
 
-Protocol: prints one JSON line when ready, then answers each line on stdin with one JSON line.
+Protocol: prints one JSON line when ready, then answers each line on stdin with one JSON line:
+{"way", "ms", "result", "version"}, or "missing" / "failed" with the reason. Ends when stdin does.
 The in-process ways run in this process, as they must: their time is time in which the service does not answer.
+Each returns how many objects (walk, guppy) or rows it saw, so that it can be seen to have done its work.
 """
 import gc
 import json
 import sys
 import time
+
+OBJECTS_PER_TURN = 16
 
 
 class Order:
@@ -25,26 +29,29 @@ class Point:
 
 
 def build(count):
-    # About 14 objects a turn: instance, its values, list, 2 tuples, 4 str, ints, dict, slotted instance, floats.
+    # A turn makes 16: key, instance, 2 str, 3 int, list, 2 tuples; dict, str, float, slotted instance, 2 floats.
     orders = {}
     events = []
-    for number in range(count // 14):
+    for number in range(count // OBJECTS_PER_TURN):
         orders['order-%d' % number] = Order(number)
         events.append({'id': 'event-%d' % number, 'at': number * 0.5 + 0.25, 'point': Point(number * 0.1, number * 0.2)})
     return orders, events
 
 
 def counter():
+    """The least one can do: counts of the collector's objects. Sees no str, int or float, no sizes, no references."""
     from collections import Counter
 
     return len(Counter(type(o).__name__ for o in gc.get_objects()))
 
 
 def walk():
-    """What muppy.get_objects and summary do, without their cost of bookkeeping."""
+    """What muppy.get_objects and a sorted summary do, without their cost of bookkeeping."""
     seen = set()
     rows = []
-    stack = list(gc.get_objects())
+    stack = gc.get_objects()
+    # Its own containers are in the heap too, and grow while it walks.
+    seen.update(map(id, (seen, rows, stack)))
     while stack:
         o = stack.pop()
         i = id(o)
@@ -66,40 +73,77 @@ def objgraph():
 
 
 def muppy():
+    """The table that pympler's manual shows first: all objects by type, with sizes."""
     from pympler import muppy as module, summary
 
-    return len(summary.summarize(module.get_objects()))
+    return len(list(summary.format_(summary.summarize(module.get_objects()))))
 
 
 def asizeof():
+    """Deep size of the one object that holds the heap."""
     from pympler import asizeof as module
 
     return module.asizeof(DATA)
 
 
 def guppy():
+    """The table that guppy3's manual shows first: all reachable objects by kind, with sizes."""
     from guppy import hpy
 
-    return hpy().heap().count
+    heap = hpy().heap()
+    str(heap)
+    return heap.count
 
 
-WAYS = {f.__name__: f for f in (counter, walk, objgraph, muppy, asizeof, guppy)}
+def guppy_referrers():
+    """The same by who refers to the objects, which is guppy's way to the holder of a leak."""
+    from guppy import hpy
+
+    heap = hpy().heap()
+    str(heap.byrcs)
+    return heap.count
+
+
+WAYS = {f.__name__: f for f in (counter, walk, objgraph, muppy, asizeof, guppy, guppy_referrers)}
+DISTRIBUTIONS = {'objgraph': 'objgraph', 'muppy': 'pympler', 'asizeof': 'pympler', 'guppy': 'guppy3', 'guppy_referrers': 'guppy3'}
+
+
+def version_of(way):
+    from importlib import metadata
+
+    distribution = DISTRIBUTIONS.get(way)
+    return None if distribution is None else '%s %s' % (distribution, metadata.version(distribution))
+
+
+def answer(way):
+    try:
+        version = version_of(way)
+        started = time.perf_counter()
+        result = WAYS[way]()
+        ms = (time.perf_counter() - started) * 1000
+    except ImportError as error:
+        return {'way': way, 'missing': str(error)}
+    except Exception as error:
+        return {'way': way, 'failed': '%s: %s' % (type(error).__name__, error)}
+    return {'way': way, 'ms': ms, 'result': result, 'version': version}
+
 
 if __name__ == '__main__':
     gc.disable()
     DATA = build(int(sys.argv[1]))
     gc.enable()
     gc.collect()
-    print(json.dumps({'ready': True, 'tracked': len(gc.get_objects()), 'blocks': sys.getallocatedblocks()}), flush=True)
+    print(
+        json.dumps(
+            {
+                'ready': True,
+                'python': '.'.join(map(str, sys.version_info[:3])),
+                'tracked': len(gc.get_objects()),
+                'blocks': sys.getallocatedblocks(),
+            }
+        ),
+        flush=True,
+    )
     for line in sys.stdin:
-        name = line.strip()
-        started = time.perf_counter()
-        try:
-            result = WAYS[name]()
-        except ImportError as error:
-            print(json.dumps({'way': name, 'missing': str(error)}), flush=True)
-            continue
-        except Exception as error:
-            print(json.dumps({'way': name, 'failed': '%s: %s' % (type(error).__name__, error)}), flush=True)
-            continue
-        print(json.dumps({'way': name, 'ms': (time.perf_counter() - started) * 1000, 'result': result}), flush=True)
+        print(json.dumps(answer(line.strip())), flush=True)
+        gc.collect()
