@@ -1,0 +1,86 @@
+// Whether the columns of a HeapGraph that was read from a file fit each other, so that no analysis meets an index that
+// leads nowhere. What a capture builds needs no check.
+
+import { EdgeKind, type HeapGraph, NONE, RootKind } from './heap-graph.ts';
+
+/** Kinds of edges whose label is a stringId. */
+const NAMED_KINDS: ReadonlySet<number> = new Set([
+  EdgeKind.internal,
+  EdgeKind.attribute,
+  EdgeKind.namedValue,
+  EdgeKind.local,
+]);
+
+/** What is wrong with it, in words; undefined if nothing is. O(nodes + edges). */
+export function checkGraph(graph: HeapGraph): string | undefined {
+  const { nodeCount, edgeCount } = graph;
+  const lengths: [string, { length: number }, number][] = [
+    ['address', graph.address, nodeCount],
+    ['typeId', graph.typeId, nodeCount],
+    ['shallowSize', graph.shallowSize, nodeCount],
+    ['allocatedSize', graph.allocatedSize, nodeCount],
+    ['referenceCount', graph.referenceCount, nodeCount],
+    ['nodeFlags', graph.nodeFlags, nodeCount],
+    ['firstEdge', graph.firstEdge, nodeCount + 1],
+    ['previewStart', graph.previewStart, nodeCount + 1],
+    ['edgeTarget', graph.edgeTarget, edgeCount],
+    ['edgeKind', graph.edgeKind, edgeCount],
+    ['edgeLabel', graph.edgeLabel, edgeCount],
+    ['weakTarget', graph.weakTarget, graph.weakSource.length],
+    ['rootKind', graph.rootKind, graph.rootNode.length],
+    ['rootLabel', graph.rootLabel, graph.rootNode.length],
+  ];
+  for (const [name, column, length] of lengths) {
+    if (column.length !== length) return `${name} has ${column.length} cells and not ${length}`;
+  }
+  const below: [string, Uint32Array, number][] = [
+    ['typeId', graph.typeId, graph.types.length],
+    ['edgeTarget', graph.edgeTarget, nodeCount],
+    ['weakSource', graph.weakSource, nodeCount],
+    ['weakTarget', graph.weakTarget, nodeCount],
+    ['rootNode', graph.rootNode, nodeCount],
+  ];
+  for (const [name, column, limit] of below) {
+    for (let i = 0; i < column.length; i++) if (column[i] >= limit) return `${name} leads nowhere`;
+  }
+  if (!ascends(graph.firstEdge, edgeCount)) return 'firstEdge does not ascend';
+  if (!ascends(graph.previewStart, graph.previewBytes.length))
+    return 'previewStart does not ascend';
+  for (let node = 1; node < nodeCount; node++) {
+    if (!(graph.address[node - 1] < graph.address[node])) return 'address does not ascend';
+  }
+  for (const { node } of graph.types) if (node !== NONE && node >= nodeCount) return 'types';
+  const kindCount = Object.keys(RootKind).length;
+  for (let root = 0; root < graph.rootKind.length; root++) {
+    if (graph.rootKind[root] >= kindCount) return 'rootKind is unknown';
+    const label = graph.rootLabel[root];
+    if (label !== NONE && label >= graph.strings.length) return 'rootLabel leads nowhere';
+  }
+  return checkEdges(graph);
+}
+
+function ascends(column: Uint32Array, end: number): boolean {
+  if (column[0] !== 0 || column[column.length - 1] !== end) return false;
+  for (let i = 1; i < column.length; i++) if (column[i] < column[i - 1]) return false;
+  return true;
+}
+
+function checkEdges(graph: HeapGraph): string | undefined {
+  const { edgeCount, edgeKind, edgeLabel, strings } = graph;
+  const kindCount = Object.keys(EdgeKind).length;
+  const isNamed = Uint8Array.from({ length: 256 }, (_, kind) => (NAMED_KINDS.has(kind) ? 1 : 0));
+  for (let edge = 0; edge < edgeCount; edge++) {
+    const kind = edgeKind[edge];
+    if (kind >= kindCount) return 'edgeKind is unknown';
+    if (isNamed[kind] === 1) {
+      const label = edgeLabel[edge];
+      if (label !== NONE && label >= strings.length) return 'edgeLabel leads nowhere';
+    } else if (
+      kind === EdgeKind.dictValue &&
+      (edge === 0 || edgeKind[edge - 1] !== EdgeKind.dictKey)
+    ) {
+      return 'a dict value has no key';
+    }
+  }
+  return undefined;
+}
