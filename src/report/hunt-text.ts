@@ -134,6 +134,7 @@ function formatSuspect(
     ...formatSuspectTitle(suspect, number, style),
     ...formatHolder(suspect),
     ...formatSuspectPath(suspect),
+    ...formatContents(suspect),
     ...formatOtherHolders(suspect),
     ...formatSite(suspect),
   ];
@@ -205,6 +206,16 @@ function formatSuspectPath(suspect: Suspect): string[] {
   return formatSteps(suspect.steps, PAGE_WIDTH - LABEL_WIDTH).map(
     (line, i) => (i === 0 ? label('path') : ' '.repeat(LABEL_WIDTH)) + line,
   );
+}
+
+/** What came with each object, if more than the object itself. */
+function formatContents(suspect: Suspect): string[] {
+  const others = suspect.contents.filter(({ type, count }) => type !== suspect.type && count > 0);
+  if (others.length === 0) return [];
+  const terms = others
+    .slice(0, 5)
+    .map(({ type, count }) => `${formatSignedCount(count)} ${sanitizeText(type)}`);
+  return formatTerms(label('with'), terms, 3);
 }
 
 function formatOtherHolders(suspect: Suspect): string[] {

@@ -1,10 +1,54 @@
 // One leak, one suspect: rows of growth that have the same holder are the same leak seen at several kinds of objects (the
-// keys and the values of a dict; the two ends of a linked list), and are added up under the one with the most bytes.
+// keys and the values of a dict; the two ends of a linked list), and are added up under the one with the most bytes. So are
+// weak references under what they refer to.
 
 import type { GrowthRow } from '../analysis/growth.ts';
+import { type HeapGraph, NONE } from '../graph/heap-graph.ts';
 
-/** Rows in the order given (the most bytes first); what was merged is in `contents` of the row that is left. */
-export function mergeRowsOfHolder(rows: readonly GrowthRow[]): GrowthRow[] {
+/**
+ * Rows in the order given (the most bytes first); what was merged is in `contents` of the row that is left. `shapeOfNode`
+ * is that of the last capture.
+ */
+export function mergeRows(
+  rows: readonly GrowthRow[],
+  graph: HeapGraph,
+  shapeOfNode: Uint32Array,
+): GrowthRow[] {
+  return mergeWeakReferences(mergeRowsOfHolder(rows), graph, shapeOfNode);
+}
+
+/** Weak references to leaked objects grow with them, in the registries that they are in: they are no leak of their own. */
+function mergeWeakReferences(
+  rows: readonly GrowthRow[],
+  graph: HeapGraph,
+  shapeOfNode: Uint32Array,
+): GrowthRow[] {
+  const kept = new Map<number, GrowthRow>(rows.map((row) => [row.shape, row]));
+  for (const row of rows) {
+    const referent = findReferent(graph, row);
+    if (referent === NONE) continue;
+    const target = kept.get(shapeOfNode[referent]);
+    if (target === undefined || target.shape === row.shape) continue;
+    kept.delete(row.shape);
+    kept.set(target.shape, join(target, row));
+  }
+  return [...kept.values()];
+}
+
+/** What the first example weakly refers to; NONE if it is no weak reference or its referent is gone. */
+function findReferent(graph: HeapGraph, { examples }: GrowthRow): number {
+  const { weakSource, weakTarget } = graph;
+  let low = 0;
+  let high = examples.length === 0 ? 0 : weakSource.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (weakSource[middle] < examples[0]) low = middle + 1;
+    else high = middle;
+  }
+  return low < weakSource.length && weakSource[low] === examples[0] ? weakTarget[low] : NONE;
+}
+
+function mergeRowsOfHolder(rows: readonly GrowthRow[]): GrowthRow[] {
   const merged = new Map<string, GrowthRow>();
   for (const row of rows) {
     const key = holderKey(row);

@@ -2,7 +2,14 @@
 // ladder with the type and size of each step. Which steps there are and how each is written is analysis/path-steps.ts.
 
 import { formatEdge, type HeapPath } from '../analysis/path-steps.ts';
-import { cutEnd, formatAddress, formatBytes, formatCount, sanitizeText } from '../base/format.ts';
+import {
+  cutEnd,
+  formatAddress,
+  formatBytes,
+  formatCount,
+  formatNumberOf,
+  sanitizeText,
+} from '../base/format.ts';
 import {
   type EdgeIndex,
   EdgeKind,
@@ -119,29 +126,38 @@ function writeLine(
 }
 
 const LADDER_ENDS = 7;
+/** Texts beyond this width do not push the types of all other steps to the right. */
+const MAX_COLUMN = 34;
 
 /** The ladder, one line a step: how it is reached, what it is, and `<-- grows here`. */
 export function formatSteps(steps: readonly PathStep[], width: number): string[] {
   const isKept = (i: number): boolean =>
-    i < LADDER_ENDS || i >= steps.length - LADDER_ENDS || steps[i].growsHere;
+    steps[i].growsHere ||
+    i === steps.length - 1 ||
+    ((i < LADDER_ENDS || i >= steps.length - LADDER_ENDS) && !continuesChain(steps, i));
   const texts = steps.map((step, i) => `${i === 0 ? '' : '  '}${sanitizeText(step.text)}`);
-  const column = Math.min(
-    46,
-    Math.max(16, ...texts.map((text, i) => (i > 0 && isKept(i) ? textWidth(text) + 2 : 0))),
-  );
+  const widths = texts.filter((_, i) => i > 0 && isKept(i)).map((text) => textWidth(text) + 2);
+  const column = Math.max(16, ...widths.filter((textColumns) => textColumns <= MAX_COLUMN));
   const lines: string[] = [];
   let left = 0;
   steps.forEach((step, i) => {
+    left += step.omitted;
     if (!isKept(i)) {
-      left += 1 + step.omitted;
+      left++;
       return;
     }
-    left += step.omitted;
-    if (left > 0) lines.push(`  … ${formatCount(left)} steps`);
+    if (left > 0) lines.push(`  … ${formatNumberOf(left, 'step')}`);
     left = 0;
     lines.push(formatStep(step, texts[i], i === 0 ? 0 : column, i === steps.length - 1, width));
   });
   return lines;
+}
+
+/** Whether the step only repeats the two before it, as in a linked list. */
+function continuesChain(steps: readonly PathStep[], i: number): boolean {
+  const repeats = (k: number): boolean =>
+    k > 0 && steps[k].text === steps[k - 1].text && steps[k].type === steps[k - 1].type;
+  return repeats(i) && repeats(i - 1);
 }
 
 function formatStep(

@@ -7,10 +7,17 @@ import type { Growth, GrowthRow } from '../analysis/growth.ts';
 import { findPath, type HeapPath } from '../analysis/path-steps.ts';
 import { formatAddress, formatBytes, formatCount, formatNumberOf } from '../base/format.ts';
 import { HASH_START, hashText } from '../base/hash.ts';
-import { EdgeKind, type HeapGraph, NONE, type NodeIndex, typeNameOf } from '../graph/heap-graph.ts';
+import {
+  EdgeKind,
+  findPreview,
+  type HeapGraph,
+  NONE,
+  type NodeIndex,
+  typeNameOf,
+} from '../graph/heap-graph.ts';
 import { adviseOnCycles, adviseOnRetained } from './advice.ts';
 import type { HuntEvidence } from './evidence.ts';
-import { mergeRowsOfHolder } from './merge-rows.ts';
+import { mergeRows } from './merge-rows.ts';
 import { writePath } from './path-text.ts';
 import { computeLength, formatRepr } from './repr-text.ts';
 import type { HuntReport, Suspect } from './schemas.ts';
@@ -19,8 +26,9 @@ export interface SuspectContext {
   evidence: HuntEvidence;
   /** From the first capture to the last. */
   elapsedMs: number;
-  /** What all objects together gained, in bytes. */
-  totalGrowthBytes: number;
+  /** What all objects together gained, in bytes: those that roots reach, and garbage. */
+  reachableGrowthBytes: number;
+  garbageGrowthBytes: number;
   /** Whether there were enough rounds for growth in each of them not to be chance. */
   enoughRounds: boolean;
 }
@@ -40,8 +48,10 @@ export function buildSuspects(
 ): { suspects: Suspect[]; findings: Findings } {
   const suspects: Suspect[] = [];
   const findings: Findings = [];
-  for (const row of mergeRowsOfHolder(growth.rows)) {
-    const bound = findBound(context.evidence.graph, row);
+  const { graph, tracks } = context.evidence;
+  const shapeOfNode = last(tracks).alive?.shapeOfNode ?? new Uint32Array(0);
+  for (const row of mergeRows(growth.rows, graph, shapeOfNode)) {
+    const bound = findBound(context.evidence, row);
     if (bound !== undefined) {
       findings.push({
         kind: 'warm-up',
@@ -53,6 +63,7 @@ export function buildSuspects(
     const grown = last(row.count) - row.count[0];
     const isSteady = row.perRound.every((round) => round.count >= 2);
     if (!row.isSignificant && !isSteady) {
+      if (grown <= 0) continue;
       const text = `${formatNumberOf(grown, 'object')} more of ${row.text}: too few to tell`;
       findings.push({ kind: 'small-growth', bytes: grownBytes(row), text });
       continue;
@@ -62,28 +73,28 @@ export function buildSuspects(
   return { suspects, findings };
 }
 
-const last = (values: readonly number[]): number => values[values.length - 1];
+const last = <T>(values: readonly T[]): T => values[values.length - 1];
 const grownBytes = (row: GrowthRow): number => last(row.bytes) - row.bytes[0];
 
 /** What keeps the holder from growing for ever, as words; undefined if nothing does. */
-function findBound(graph: HeapGraph, row: GrowthRow): string | undefined {
-  for (let at = row.holder?.node, steps = 0; at !== undefined && steps < 1; steps++) {
-    const text = boundOf(graph, at);
-    if (text !== undefined) return text;
-  }
-  return undefined;
+function findBound({ graph, tree }: HuntEvidence, row: GrowthRow): string | undefined {
+  const holder = row.holder?.node;
+  if (holder === undefined) return undefined;
+  // The entries of an lru_cache are in a dict of its own.
+  const parent = tree.parentNode[holder];
+  return boundOf(graph, holder) ?? (parent === NONE ? undefined : boundOf(graph, parent));
 }
 
-/** Containers whose repr begins with their limit. */
+/** Containers whose preview tells their limit. */
 function boundOf(graph: HeapGraph, node: NodeIndex): string | undefined {
   const type = typeNameOf(graph, node);
   if (type !== 'collections.deque' && type !== 'functools._lru_cache_wrapper') return undefined;
-  const limit = /\b(maxlen|maxsize)=(\d+)/.exec(formatRepr(graph, node));
+  const limit = /\b(maxlen|maxsize)=(\d+)/.exec(findPreview(graph, node) ?? '');
   return limit === null ? undefined : `its ${limit[1]} is ${formatCount(Number(limit[2]))}`;
 }
 
 function buildSuspect(context: SuspectContext, row: GrowthRow): Suspect {
-  const { evidence, elapsedMs, totalGrowthBytes } = context;
+  const { evidence, elapsedMs } = context;
   const { graph, tree } = evidence;
   const holder = row.holder?.node;
   const example = chooseExample(context, row);
@@ -105,7 +116,7 @@ function buildSuspect(context: SuspectContext, row: GrowthRow): Suspect {
     bytes,
     bytesPerHour: (bytes * HOUR_MS) / elapsedMs,
     countPerSecond: (count * 1000) / elapsedMs,
-    explains: totalGrowthBytes <= 0 ? 0 : Math.max(0, Math.min(1, bytes / totalGrowthBytes)),
+    explains: shareOf(bytes, context.reachableGrowthBytes),
     perRound: row.perRound,
     path: written?.steps.map((step) => step.text) ?? [],
     shape: row.text,
@@ -123,6 +134,10 @@ function buildSuspect(context: SuspectContext, row: GrowthRow): Suspect {
     advice: adviseOnRetained({ row, graph, path, holderName, functions }),
   };
 }
+
+/** `bytes` of a growth; of a suspect that outgrew the whole, since other things shrank, all of it. */
+const shareOf = (bytes: number, growth: number): number =>
+  bytes <= 0 ? 0 : growth <= bytes ? 1 : bytes / growth;
 
 /** Something new that hangs on the holder, so that the path shown goes through it. */
 function chooseExample({ evidence }: SuspectContext, row: GrowthRow): NodeIndex | undefined {
@@ -208,7 +223,7 @@ export function buildCycleSuspect(context: SuspectContext): {
   const sizes = captures.map((capture) => capture.garbageBytes);
   const grown = last(sizes) - sizes[0];
   const growsEveryRound = sizes.every((bytes, i) => i === 0 || bytes > sizes[i - 1]);
-  const collector = last2(captures).collector;
+  const collector = last(captures).collector;
   const isOff = collector !== undefined && (!collector.enabled || collector.thresholds[0] === 0);
   if (captures.length < 2 || !growsEveryRound || grown < 4096 || !isOff) {
     const findings: Findings = [];
@@ -222,10 +237,8 @@ export function buildCycleSuspect(context: SuspectContext): {
   return { suspect: cycleSuspect(context, sizes, grown), findings: [] };
 }
 
-const last2 = <T>(values: readonly T[]): T => values[values.length - 1];
-
 function cycleSuspect(context: SuspectContext, sizes: number[], bytes: number): Suspect {
-  const { evidence, elapsedMs, totalGrowthBytes, enoughRounds } = context;
+  const { evidence, elapsedMs, enoughRounds } = context;
   const { graph, tree, garbage, captures } = evidence;
   const type = mainTypeOf(captures.map((capture) => capture.garbageByType));
   const counts = captures.map((capture) => capture.garbageByType.get(type) ?? 0);
@@ -244,7 +257,7 @@ function cycleSuspect(context: SuspectContext, sizes: number[], bytes: number): 
     bytes,
     bytesPerHour: (bytes * HOUR_MS) / elapsedMs,
     countPerSecond: (count * 1000) / elapsedMs,
-    explains: totalGrowthBytes <= 0 ? 0 : Math.max(0, Math.min(1, bytes / totalGrowthBytes)),
+    explains: shareOf(bytes, context.reachableGrowthBytes + context.garbageGrowthBytes),
     perRound: sizes
       .slice(1)
       .map((size, i) => ({ count: counts[i + 1] - counts[i], bytes: size - sizes[i] })),
@@ -267,7 +280,7 @@ function cycleSuspect(context: SuspectContext, sizes: number[], bytes: number): 
 /** The type that grew most among the garbage, a class of the program rather than a built-in. */
 function mainTypeOf(rounds: readonly ReadonlyMap<string, number>[]): string {
   const first = rounds[0];
-  const rows = [...last2(rounds)]
+  const rows = [...last(rounds)]
     .map(([type, count]) => ({ type, grown: count - (first.get(type) ?? 0) }))
     .sort((a, b) => b.grown - a.grown || (a.type < b.type ? -1 : 1));
   const most = rows[0]?.grown ?? 0;
@@ -277,7 +290,7 @@ function mainTypeOf(rounds: readonly ReadonlyMap<string, number>[]): string {
 
 function typesOf(captures: HuntEvidence['captures']): Suspect['contents'] {
   const first = captures[0].garbageByType;
-  return [...last2(captures).garbageByType]
+  return [...last(captures).garbageByType]
     .map(([type, count]) => ({ type, count: count - (first.get(type) ?? 0), bytes: 0 }))
     .filter((row) => row.count > 0)
     .sort((a, b) => b.count - a.count)

@@ -32,7 +32,8 @@ export function judgeHunt(evidence: HuntEvidence): HuntReport {
   const context: SuspectContext = {
     evidence,
     elapsedMs,
-    totalGrowthBytes: totalGrowth(growth, first, last),
+    reachableGrowthBytes: Math.max(0, last.objectBytes - first.objectBytes),
+    garbageGrowthBytes: Math.max(0, last.garbageBytes - first.garbageBytes),
     enoughRounds: captures.length > ROUNDS_NEEDED,
   };
   const { suspects, findings } = buildSuspects(context, growth);
@@ -57,13 +58,6 @@ export function judgeHunt(evidence: HuntEvidence): HuntReport {
     problems: last.problems,
     next: suggestCommands(evidence, suspects),
   };
-}
-
-/** Growth that suspects are measured against: what all objects together gained, garbage included. */
-function totalGrowth(growth: Growth, first: CaptureEvidence, last: CaptureEvidence): number {
-  const objects = last.objectBytes + last.garbageBytes - first.objectBytes - first.garbageBytes;
-  const reachable = growth.totalBytes[growth.totalBytes.length - 1] - growth.totalBytes[0];
-  return Math.max(objects, reachable, 0);
 }
 
 function accountsOf(capture: CaptureEvidence): Record<string, number> {
