@@ -63,16 +63,14 @@ export function buildGraph(options: BuildGraphOptions): HeapGraph {
     name: type.name,
     node: hasBit(bits, type.word) ? nodeOf(type.word) : NONE,
   }));
-  const weakSource = found.weakSourceWord.finish().map(nodeOf);
-  const weakTarget = found.weakTargetWord.finish().map(nodeOf);
+  const weak = buildWeakReferences(found, nodeOf);
   const roots = buildRoots(options, nodes, edges.edgeTarget, nodeOf, types);
   return {
     nodeCount,
     edgeCount: edges.edgeTarget.length,
     ...nodes,
     ...edges,
-    weakSource,
-    weakTarget,
+    ...weak,
     ...roots,
     types,
     strings: found.strings,
@@ -107,6 +105,20 @@ function buildEdges(
   }
   firstEdge[nodeCount] = next;
   return { firstEdge, edgeTarget, edgeKind, edgeLabel };
+}
+
+function buildWeakReferences(
+  found: FoundObjects,
+  nodeOf: (word: number) => number,
+): Pick<HeapGraph, 'weakSource' | 'weakTarget'> {
+  const sourceWord = found.weakSourceWord.finish();
+  const targetWord = found.weakTargetWord.finish();
+  // Words ascend like nodes.
+  const rows = Uint32Array.from(sourceWord.keys()).sort((a, b) => sourceWord[a] - sourceWord[b]);
+  return {
+    weakSource: rows.map((row) => nodeOf(sourceWord[row])),
+    weakTarget: rows.map((row) => nodeOf(targetWord[row])),
+  };
 }
 
 type NodeColumns = Pick<
