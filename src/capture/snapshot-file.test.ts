@@ -104,7 +104,7 @@ test('a file that is missing, cut off, or a pipe is a UsageError and no hang', a
   expect(() => readSnapshotFile(path)).toThrow(/cut off/);
 
   const pipe = join(folder, 'pipe');
-  execFileSync('mkfifo', [pipe]);
+  execFileSync('sh', ['-c', 'mkfifo "$0"', pipe]);
   expect(() => readSnapshotFile(pipe)).toThrow(/not a regular file/);
   expect(existsSync(pipe)).toBe(true);
 });
