@@ -10,10 +10,8 @@ import type { Address } from './memory-reader.ts';
 
 export const ET_EXEC = 2;
 export const ET_DYN = 3;
-export const ET_CORE = 4;
 export const EM_X86_64 = 62;
 export const PT_LOAD = 1;
-export const PT_DYNAMIC = 2;
 export const PT_NOTE = 4;
 
 const SHT_SYMTAB = 2;
@@ -79,7 +77,7 @@ interface SymbolTable {
 export class ElfFile {
   /** EM_X86_64 and so on. */
   readonly machine: number;
-  /** ET_EXEC, ET_DYN, ET_CORE. */
+  /** ET_EXEC, ET_DYN and so on. */
   readonly type: number;
   /** Of a 32-bit or big-endian file nothing but this is known: no segments, sections or symbols. */
   readonly is64Bit: boolean;

@@ -6,7 +6,7 @@
 
 import { closeSync, constants, fstatSync, openSync } from 'node:fs';
 import { MemoryReadError } from '../base/errors.ts';
-import { type ElfFile, EM_X86_64, ET_EXEC, openElfOf, PT_LOAD, PT_NOTE } from './elf.ts';
+import { type ElfFile, ET_EXEC, openElfOf, PT_LOAD, PT_NOTE } from './elf.ts';
 import type { Mapping } from './mappings.ts';
 import { PAGE_SIZE } from './memory-image.ts';
 import type { Address, MemoryReader } from './memory-reader.ts';
@@ -124,10 +124,6 @@ export function computeLoadBias(elf: ElfFile, mappings: readonly Mapping[]): Add
     ) ?? candidates[0]
   );
 }
-
-/** Whether the machine of a file is one that leakscope reads. */
-export const isReadableMachine = (elf: ElfFile): boolean =>
-  elf.is64Bit && elf.isLittleEndian && elf.machine === EM_X86_64;
 
 interface Candidate {
   openedAs: string;

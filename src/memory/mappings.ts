@@ -30,6 +30,7 @@ export interface Mapping {
 }
 
 const DELETED = ' (deleted)';
+const NO_DEVICE = /^\/dev\/(zero$|shm\/)/;
 const LINE = /^([0-9a-f]+)-([0-9a-f]+) (....) ([0-9a-f]+) (\S+) (\d+) *(.*)$/;
 
 /** Mappings of the text of a maps file, ascending; lines that are none are left out. */
@@ -75,9 +76,8 @@ export function findMappings(pid: number): Mapping[] | undefined {
 }
 
 /** Memory of the kernel or of a device: reading it has side effects, or shows what is not the process's. */
-export const isSpecialMapping = (mapping: Mapping): boolean =>
-  mapping.path.startsWith('[v') ||
-  (mapping.path.startsWith('/dev/') && mapping.path !== '/dev/zero');
+export const isSpecialMapping = ({ path }: Mapping): boolean =>
+  path.startsWith('[v') || (path.startsWith('/dev/') && !NO_DEVICE.test(path));
 
 /** Whether the mapping shows a file (and not anonymous memory, which may carry a name in brackets). */
 export const isFileMapping = (mapping: Mapping): boolean => mapping.inode !== 0;

@@ -114,7 +114,7 @@ export function findRssBytes(pid: number): number | undefined {
 }
 
 /** Arguments of a process as UTF-8 (invalid bytes replaced). */
-export function findCommand(pid: number): string[] | undefined {
+function findCommand(pid: number): string[] | undefined {
   try {
     const text = readFileSync(`/proc/${pid}/cmdline`, 'utf8');
     return text === '' ? [] : text.replace(/\0$/, '').split('\0');
