@@ -1,9 +1,9 @@
 // `leakscope capture PID -o FILE`: one snapshot file, readable only by its owner: it holds what the process's memory held.
 
-import { existsSync, statSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import type { Command } from 'commander';
 import { UsageError } from '../base/errors.ts';
-import { writeSnapshotFile } from '../graph/snapshot-file.ts';
+import { writeSnapshotFile } from '../capture/snapshot-file.ts';
 import { buildCaptureReport, formatCapture } from '../report/capture-report.ts';
 import { addExamples, addOutputOptions } from './options.ts';
 import type { OutputOptions, Session } from './session.ts';
@@ -41,11 +41,7 @@ async function runCapture(pid: number, options: CaptureOptions, session: Session
   const startedAt = performance.now();
   const graph = await capturePid(pid, session);
   session.progress(`writing ${output}`);
-  writeSnapshotFile(output, graph);
-  const report = buildCaptureReport(
-    graph,
-    { path: output, bytes: statSync(output).size },
-    performance.now() - startedAt,
-  );
+  const bytes = await writeSnapshotFile(output, graph, { signal: session.signal });
+  const report = buildCaptureReport(graph, { path: output, bytes }, performance.now() - startedAt);
   session.print(report, () => formatCapture(report));
 }

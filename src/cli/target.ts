@@ -3,8 +3,8 @@
 import { existsSync, statSync } from 'node:fs';
 import { UsageError } from '../base/errors.ts';
 import { formatNumberOf } from '../base/format.ts';
+import { readSnapshotFile } from '../capture/snapshot-file.ts';
 import type { HeapGraph } from '../graph/heap-graph.ts';
-import { readSnapshotFile } from '../graph/snapshot-file.ts';
 import { openPython } from './resolve-target.ts';
 import type { Session } from './session.ts';
 
