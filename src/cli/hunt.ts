@@ -83,7 +83,7 @@ async function huntTarget(
   }
   if (program !== undefined) return huntProgram(program, options, session);
   const pid = parsePid(pidText as string);
-  return huntPid(pid, options, session);
+  finishHunt(await huntPid(pid, options, session), session);
 }
 
 /** Starts a program, hunts the Python in it, and ends it. */
@@ -95,13 +95,18 @@ export async function huntProgram(
   const started = await startProgram(command, session);
   try {
     const pid = await waitForPython(started, session);
-    await huntPid(pid, { after: START_UP_SECONDS, ...options }, session);
+    const report = await huntPid(pid, { after: START_UP_SECONDS, ...options }, session);
+    finishHunt(forProgram(report, command), session);
   } finally {
     await started.stop();
   }
 }
 
-async function huntPid(pid: number, options: HuntCommandOptions, session: Session): Promise<void> {
+async function huntPid(
+  pid: number,
+  options: HuntCommandOptions,
+  session: Session,
+): Promise<HuntReport> {
   let load: StartedProgram | undefined;
   if (options.load !== undefined) load = await startProgram(['sh', '-c', options.load], session);
   try {
@@ -118,11 +123,26 @@ async function huntPid(pid: number, options: HuntCommandOptions, session: Sessio
       throw nameChildren(pid, error);
     });
     if (load?.hasEnded()) noteEarlyEnd(load, report, session);
-    session.print(report, () => formatHunt(report, session.style));
-    session.exitCode = HUNT_EXIT_CODES[report.verdict];
+    return report;
   } finally {
     await load?.stop();
   }
+}
+
+function finishHunt(report: HuntReport, session: Session): void {
+  session.print(report, () => formatHunt(report, session.style));
+  session.exitCode = HUNT_EXIT_CODES[report.verdict];
+}
+
+/** The process is ended after the hunt: no command can name its pid, and a longer hunt has to start it again. */
+function forProgram(report: HuntReport, command: readonly string[]): HuntReport {
+  const again = `leakscope hunt$<options> -- ${command.join(' ')}`;
+  return {
+    ...report,
+    next: [],
+    nextMeasurement:
+      report.nextMeasurement?.replace(/leakscope hunt \d+(?<options>( --\w+ \w+)*)/, again) ?? null,
+  };
 }
 
 function noteEarlyEnd(load: StartedProgram, report: HuntReport, session: Session): void {
