@@ -25,9 +25,12 @@ export const usableFraction = (size: number): number => Math.floor((size * 2) / 
 export function dictDecoders(layout: Layout): [string, ObjectDecoder][] {
   const decode = makeDecodeDict(layout);
   const dict: ObjectDecoder = { structSize: layout.size('PyDictObject'), decode };
+  const frozen: [string, ObjectDecoder][] = layout.hasSize('PyFrozenDictObject')
+    ? [['frozendict', { ...dict, structSize: layout.size('PyFrozenDictObject') }]]
+    : [];
   return [
     ['dict', dict],
-    ['frozendict', dict],
+    ...frozen,
     ['collections.defaultdict', defaultdictDecoder(layout, decode)],
     ['collections.OrderedDict', orderedDictDecoder(layout, decode)],
   ];

@@ -21,7 +21,7 @@ export function numberAndTextDecoders(layout: Layout): [string, ObjectDecoder][]
   };
   return [
     ['int', int],
-    ['bool', int],
+    ['bool', isTagged ? int : { ...int, structSize: layout.size('PyLongObject') }],
     ['str', strDecoder(layout)],
     [
       'bytes',

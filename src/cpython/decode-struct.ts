@@ -113,3 +113,23 @@ export function ownBufferAt(reader: ObjectReader, pointerWord: number, byteCount
   const hi = reader.halves[pointerWord * 2 + 1];
   if (lo !== 0 || hi !== 0) reader.ownBuffer(lo, hi, byteCount);
 }
+
+/** A buffer of `unit`-byte cells whose number is in `sizeField`; `isMeasured`: counted by sys.getsizeof. */
+export function makeDecodeBuffer(
+  layout: Layout,
+  pointerField: string,
+  sizeField: string,
+  unit: number,
+  isMeasured: boolean,
+): DecodeObject {
+  const pointer = layout.word(pointerField);
+  const size = layout.word(sizeField);
+  return (reader, word) => {
+    const halves = reader.halves;
+    const at = (word + pointer) * 2;
+    if (halves[at] === 0 && halves[at + 1] === 0) return;
+    const bytes = halves[(word + size) * 2] * unit;
+    if (isMeasured) reader.shallowBytes += bytes;
+    reader.ownBuffer(halves[at], halves[at + 1], bytes);
+  };
+}

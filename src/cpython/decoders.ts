@@ -4,10 +4,13 @@
 import type { Address } from '../memory/memory-reader.ts';
 import { asyncTables } from './decode-async.ts';
 import { containerDecoders } from './decode-containers.ts';
+import { dataFormatTables } from './decode-data-formats.ts';
 import { dictDecoders } from './decode-dict.ts';
 import { frameDecoders } from './decode-frames.ts';
 import { functionTables } from './decode-functions.ts';
+import { ioTables } from './decode-io.ts';
 import { iteratorTables } from './decode-iterators.ts';
+import { libraryTables } from './decode-libraries.ts';
 import { moduleTables } from './decode-modules.ts';
 import { numberAndTextDecoders } from './decode-numbers-and-text.ts';
 import { decodersOfTables, type StructTable } from './decode-struct.ts';
@@ -17,7 +20,10 @@ import type { DecodeObject } from './object-reader.ts';
 
 /** What knows the C struct that the instances of a type begin with. */
 export interface ObjectDecoder {
-  /** Bytes from the start of the object that the decoder explains: tp_basicsize of the C type itself. */
+  /**
+   * tp_basicsize of the C type itself: bytes from the start of the object that the decoder explains. A type of that name
+   * and another size is of another micro release and not decoded with it.
+   */
   structSize: number;
   /** Smallest instance in bytes where that is less than tp_basicsize: compact str. */
   minimumSize?: number;
@@ -31,11 +37,15 @@ export interface ObjectDecoder {
   explainsBody?: boolean;
 }
 
-const TABLES: readonly StructTable[] = [
+/** The types whose decoders are tables. */
+export const TABLES: readonly StructTable[] = [
   ...functionTables,
   ...iteratorTables,
   ...asyncTables,
   ...moduleTables,
+  ...ioTables,
+  ...dataFormatTables,
+  ...libraryTables,
 ];
 
 /**

@@ -31,6 +31,9 @@ const TWO_32 = 2 ** 32;
 /** Words that one unknown object may make us scan in malloc chunks: 1 MiB. */
 const MAX_SCANNED_WORDS = 1 << 17;
 
+/** Fewer strings are interned in no Python that has started. */
+const MIN_INTERNED = 1000;
+
 /** How a version counts references. `ob_refcnt` is checked before an object is believed. */
 export interface ReferenceCounts {
   /** The count of the object whose first word has these halves: NONE if immortal, 0 if it is no living object. */
@@ -193,10 +196,18 @@ export class ObjectFinder implements ObjectReader {
       const typeId = this.plausibleType(word);
       if (typeId < 0) continue;
       if (this.types.types[typeId].preheaderBytes !== skipped) continue;
-      if (this.types.minimumSize[typeId] > room) continue;
+      if (this.types.minimumSize[typeId] > room || !this.itemsFit(word, typeId, room)) continue;
       if (!hasBit(this.objectBits, word)) this.admit(word, typeId);
       return;
     }
+  }
+
+  /** Whether as many items as ob_size says have room in `room` bytes; true for types without items. */
+  private itemsFit(word: number, typeId: number, room: number): boolean {
+    const { tp_itemsize, tp_basicsize } = this.types.types[typeId];
+    if (tp_itemsize === 0 || this.types.findDecoder(typeId)?.ignoresObSize === true) return true;
+    const itemCount = Math.abs(this.halves[(word + 2) * 2] | 0);
+    return tp_basicsize + itemCount * tp_itemsize <= room;
   }
 
   /** An object that the runtime refers to by itself; returns whether there is one. */
@@ -390,8 +401,8 @@ export class ObjectFinder implements ObjectReader {
     for (let i = start; i < this.word.length && i < start + limit; i++) {
       this.decodeObject(this.word.array[i], this.typeId.array[i], found);
       const first = found.firstEdge.array[i];
-      if (this.edgeTargetWord.length > first && this.weakDicts.size > 0)
-        this.dropWeakEdges(i, first);
+      // A small dict is not worth looking up: that would cost every object.
+      if (this.edgeTargetWord.length - first >= 64) this.dropWeakEdges(i, first);
       found.firstEdge.push(this.edgeTargetWord.length);
     }
     found.referencesFollowed = this.referencesFollowed;
@@ -401,12 +412,31 @@ export class ObjectFinder implements ObjectReader {
 
   /** The entries of a weak dict were decoded so that what they refer to is found; they are no references. */
   private dropWeakEdges(row: number, firstEdge: number): void {
-    // A small dict is not worth looking up: that would cost every object.
-    if (this.edgeTargetWord.length - firstEdge < 64) return;
-    if (!this.weakDicts.has(this.word.array[row])) return;
+    const isWeak =
+      this.weakDicts.size > 0
+        ? this.weakDicts.has(this.word.array[row])
+        : this.looksLikeInterned(firstEdge);
+    if (!isWeak) return;
     this.edgeTargetWord.length = firstEdge;
     this.edgeKind.length = firstEdge;
     this.edgeLabel.length = firstEdge;
+  }
+
+  /**
+   * Whether the edges from `firstEdge` on are those of the dict of interned strings, which stripped Pythons until 3.11 give
+   * no symbol for: thousands of strings, each its own key, and interned.
+   */
+  private looksLikeInterned(firstEdge: number): boolean {
+    const targets = this.edgeTargetWord.array;
+    const end = this.edgeTargetWord.length;
+    if (end - firstEdge < MIN_INTERNED * 2) return false;
+    const stateWord = this.layout.word('PyASCIIObject.state');
+    for (let edge = firstEdge; edge + 1 < end; edge += 2) {
+      if (targets[edge] !== targets[edge + 1]) return false;
+      if (this.edgeKind.array[edge] !== EdgeKind.dictKey) return false;
+      if ((this.halves[(targets[edge] + stateWord) * 2] & 3) === 0) return false;
+    }
+    return true;
   }
 
   private decodeObject(word: number, typeId: number, found: FoundObjects): void {

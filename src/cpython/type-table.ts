@@ -159,12 +159,10 @@ export class TypeTable {
       image.findCString(image.readAddress(address + layout.offset('PyTypeObject.tp_name'))) ?? '?';
     const base = this.findBase(halves[at('tp_base')], halves[at('tp_base') + 1]);
     const own = decoders.get(tp_name);
-    const fits =
-      own !== undefined &&
-      own.structSize <= tp_basicsize &&
-      !this.isPythonClass(base, isHeapType, tp_basicsize, word);
-    if (own !== undefined && !fits && !isHeapType)
-      this.options.problem('type-size-unexpected', address);
+    const isNamed = own !== undefined && !this.isPythonClass(base, isHeapType, tp_basicsize, word);
+    // Another micro release may have another struct: its offsets would be wrong even where it is larger.
+    const fits = isNamed && own.structSize === tp_basicsize;
+    if (isNamed && !fits) this.options.problem('type-size-unexpected', address);
     const decoder = fits ? own : base === undefined ? undefined : this.decoderOf(base.typeId);
     const typeId = this.types.length;
     // Members of C types (`re.Pattern.pattern`) that the decoder knows would be counted twice.
