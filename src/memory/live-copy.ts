@@ -29,6 +29,8 @@ const SLACK_PAGES = (8 << 20) / PAGE_SIZE;
 /** A Uint32Array, which the image is, ends at 16 GiB. */
 const MAX_PAGES = 2 ** 34 / PAGE_SIZE - 1;
 const SIGN_OF_LIFE_MS = 1000;
+/** In one run; the rest of a run with more is given up, because each costs a read while the target stands still. */
+const MAX_UNREADABLE_PAGES = 64;
 
 export interface CopyOptions {
   /** Memory to leave out, such as the data of large arrays. */
@@ -210,23 +212,33 @@ function copyRuns(
   let unreadableBytes = 0;
   let toldAt = performance.now();
   for (const run of runs) {
-    let { pageCount } = run;
-    if (run.source.kind === 'memory') {
-      const wanted = pageCount * PAGE_SIZE;
+    if (run.source.kind === 'file') {
+      placed.push(run);
+      at += run.pageCount * PAGE_SIZE;
+      continue;
+    }
+    let failures = 0;
+    for (let page = 0; page < run.pageCount; ) {
+      const address = run.address + page * PAGE_SIZE;
+      const wanted = (run.pageCount - page) * PAGE_SIZE;
       // A view of each run, because one of everything would end at 4 GiB.
       const room = new Uint8Array(storage.buffer, at, wanted);
-      pageCount = Math.floor(memory.readAvailable(run.address, room, 0, wanted) / PAGE_SIZE);
+      const pageCount = Math.floor(memory.readAvailable(address, room, 0, wanted) / PAGE_SIZE);
+      if (pageCount > 0) placed.push({ ...run, address, pageCount });
+      at += pageCount * PAGE_SIZE;
       copiedBytes += pageCount * PAGE_SIZE;
-      unreadableBytes += wanted - pageCount * PAGE_SIZE;
-      const now = performance.now();
-      if (now - toldAt > SIGN_OF_LIFE_MS) {
-        stillWorking();
-        toldAt = now;
-      }
+      page += pageCount;
+      if (page === run.pageCount) break;
+      // A guard page of a stack, or broken memory: what lies behind it may be readable.
+      const lost = ++failures < MAX_UNREADABLE_PAGES ? 1 : run.pageCount - page;
+      unreadableBytes += lost * PAGE_SIZE;
+      page += lost;
     }
-    if (pageCount === 0) continue;
-    placed.push(pageCount === run.pageCount ? run : { ...run, pageCount });
-    at += pageCount * PAGE_SIZE;
+    const now = performance.now();
+    if (now - toldAt > SIGN_OF_LIFE_MS) {
+      stillWorking();
+      toldAt = now;
+    }
   }
   return { runs: placed, copiedBytes, unreadableBytes };
 }

@@ -89,6 +89,8 @@ const PAGEMAP_CHUNK_ENTRIES = 1 << 17;
 const PRESENT_OR_SWAPPED = 0xc0000000;
 /** Bit 61: the page belongs to a file or to shared memory, so the process has not written to its own copy. */
 const FILE_PAGE = 0x20000000;
+/** Bit 58 (Linux 6.15): a guard page of a thread's stack (glibc 2.42), called swapped; it has no content to read. */
+const GUARD_PAGE = 0x04000000;
 
 /** /proc/PID/pagemap, kept open: which pages of a range have content. */
 export class Pagemap {
@@ -136,7 +138,7 @@ export class Pagemap {
       }
       for (let i = 0; i < count; i++) {
         const high = entries[2 * i + 1];
-        if ((high & PRESENT_OR_SWAPPED) === 0) continue;
+        if ((high & PRESENT_OR_SWAPPED) === 0 || (high & GUARD_PAGE) !== 0) continue;
         if (onlyOwn && (high & FILE_PAGE) !== 0) continue;
         const address = (page + i) * PAGE_SIZE;
         if (run !== undefined && address === nextAddress) run.pageCount++;

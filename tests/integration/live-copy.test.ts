@@ -18,6 +18,8 @@ interface Patterns {
   sparse: number;
   shared: number;
   mapped: number;
+  /** Pages of which the one with index 3 is a guard; null before Linux 6.13. */
+  guarded: number | null;
   word: number;
   typeType: number;
 }
@@ -59,6 +61,17 @@ describeEachPython('a copy of a live process', (python) => {
     expect(image.wordAtAddress(shared)).toBe(0);
     expect(image.readU8(mapped + 5 * PAGE_SIZE)).toBe(7);
     expect(image.wordAtAddress(mapped + 6 * PAGE_SIZE)).toBe(0);
+  });
+
+  test('goes on behind a guard page, as the stacks of threads have', ({ skip }) => {
+    const { guarded } = running.ready;
+    if (guarded === null) return skip('this kernel has no guard regions');
+    const { image, unreadableBytes } = copyLive(target);
+    const present = [2, 3, 4, 15].map((page) =>
+      image.wordAtAddress(guarded + page * PAGE_SIZE) === 0 ? 'missing' : 'copied',
+    );
+    expect(present).toEqual(['copied', 'missing', 'copied', 'copied']);
+    expect(unreadableBytes).toBe(0);
   });
 
   test('has the static types with their names, which lie in read-only data', () => {

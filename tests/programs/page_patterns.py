@@ -26,6 +26,12 @@ with tempfile.NamedTemporaryFile() as data:
     data.flush()
     mapped = mmap.mmap(data.fileno(), 0, access=mmap.ACCESS_COPY)
 mapped[5 * PAGE] = 7
+guarded = mmap.mmap(-1, 16 * PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+guarded[:] = b"g" * (16 * PAGE)
+MADV_GUARD_INSTALL = 102
+libc = ctypes.CDLL(None)
+third = ctypes.c_void_p(address_of(guarded) + 3 * PAGE)
+has_guard = libc.madvise(third, ctypes.c_size_t(PAGE), MADV_GUARD_INSTALL) == 0
 word = ctypes.create_string_buffer(b"leakscope reads this")
 libpython = ctypes.pythonapi
 print(
@@ -35,6 +41,7 @@ print(
             "sparse": address_of(sparse),
             "shared": address_of(shared),
             "mapped": address_of(mapped),
+            "guarded": address_of(guarded) if has_guard else None,
             "word": ctypes.addressof(word),
             "typeType": id(type),
         }
