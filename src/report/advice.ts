@@ -41,7 +41,7 @@ export function adviseOnRetained(given: RetainedCase): string {
   }
   if (isTasks(row.typeName)) return tasksAdvice(given);
   if (holdsTracebacks(row)) {
-    return `Each kept exception keeps its traceback, the frames in it and all their local variables${named(given)}: keep the text, or clear it with error.with_traceback(None).`;
+    return `The exceptions${named(given)} keep their tracebacks, the frames in them and all their local variables: keep the text instead, or clear each with error.with_traceback(None).`;
   }
   if (CONTAINERS.test(holderType)) {
     return `Nothing is removed from ${quoted(given)} while entries are added. Remove them when they are done, bound it, or hold them weakly.${look(given)}`;

@@ -67,7 +67,11 @@ function formatHeader(report: HuntReport): string[] {
     target.startedAt === null || captures.length === 0
       ? undefined
       : (Date.parse(captures[captures.length - 1].at) - Date.parse(target.startedAt)) / 1000;
-  const command = sanitizeText(target.command.join(' '));
+  // The program's arguments say more than the folder that its interpreter lies in.
+  const [executable = '', ...rest] = target.command;
+  const command = sanitizeText(
+    [executable.slice(executable.lastIndexOf('/') + 1), ...rest].join(' '),
+  );
   const terms = [`python ${target.python}`, `pid ${target.pid}`, cutMiddle(command, 50)];
   if (age !== undefined) terms.push(`up ${formatDuration(Math.max(0, age))}`);
   const left = terms.filter((term) => term !== '').join('   ');
@@ -186,7 +190,9 @@ function formatSuspectTitle(suspect: Suspect, number: number, style: Style): str
 
 /** Each of a few numbers; of many, the range. */
 function formatSeries(values: readonly number[], format: (value: number) => string): string {
-  if (values.length <= 8) return values.map(format).join(' ');
+  const texts = values.map(format);
+  // `987 1 001 999` could be read in two ways.
+  if (values.length <= 8) return texts.join(texts.some((text) => text.includes(' ')) ? ', ' : ' ');
   return `${format(Math.min(...values))} to ${format(Math.max(...values))}`;
 }
 

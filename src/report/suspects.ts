@@ -2,9 +2,15 @@
 // A suspect is `leaking` only when nothing speaks against it; else `unknown`, with what speaks against it as its reasons.
 
 import { findFunctionsNaming } from '../analysis/code-names.ts';
+import { computeDominators, computeRetainedSizes } from '../analysis/dominators.ts';
 import { findCycle } from '../analysis/garbage.ts';
 import type { Growth, GrowthRow } from '../analysis/growth.ts';
 import { findPath, type HeapPath } from '../analysis/path-steps.ts';
+import {
+  findOtherHolders,
+  type HolderSearch,
+  prepareHolderSearch,
+} from '../analysis/second-holder.ts';
 import { formatAddress, formatBytes, formatCount, formatNumberOf } from '../base/format.ts';
 import { HASH_START, hashText } from '../base/hash.ts';
 import {
@@ -15,6 +21,7 @@ import {
   type NodeIndex,
   typeNameOf,
 } from '../graph/heap-graph.ts';
+import { buildReverseEdges } from '../graph/reverse-edges.ts';
 import { adviseOnCycles, adviseOnRetained } from './advice.ts';
 import type { HuntEvidence } from './evidence.ts';
 import { mergeRows } from './merge-rows.ts';
@@ -29,6 +36,9 @@ export interface SuspectContext {
   /** What all objects together gained, in bytes: those that roots reach, and garbage. */
   reachableGrowthBytes: number;
   garbageGrowthBytes: number;
+  /** Made when the first suspect asks what else holds it, and how much is freed with it. */
+  search?: HolderSearch;
+  retainedSize?: Float64Array;
   /** Whether there were enough rounds for growth in each of them not to be chance. */
   enoughRounds: boolean;
 }
@@ -100,7 +110,10 @@ function buildSuspect(context: SuspectContext, row: GrowthRow): Suspect {
   const example = chooseExample(context, row);
   const path = example === undefined ? undefined : findPath(graph, tree, example);
   const growsAt = row.holder?.isChain ? headOfChain(path, holder) : holder;
-  const written = path === undefined ? undefined : writePath(graph, path, { growsAt });
+  const written =
+    path === undefined
+      ? undefined
+      : writePath(graph, path, { growsAt, retainedSize: retainedSizeOf(context) });
   const count =
     row.measure === 'entries' ? last(row.entries) - row.entries[0] : last(row.count) - row.count[0];
   const bytes = grownBytes(row);
@@ -126,7 +139,8 @@ function buildSuspect(context: SuspectContext, row: GrowthRow): Suspect {
     holderLength:
       growsAt === undefined || row.holder?.isChain ? null : computeLength(graph, growsAt),
     contents: row.contents.map(({ typeName, ...sums }) => ({ type: typeName, ...sums })),
-    alsoHeldBy: null,
+    alsoHeldBy:
+      path === undefined || row.holder?.isChain ? null : findAlsoHeldBy(context, path, holder),
     namedIn: functions,
     allocatedAt: null,
     example: example === undefined ? null : writeExample(graph, example),
@@ -179,6 +193,29 @@ function headOfChain(
 ): NodeIndex | undefined {
   const at = path?.steps.findIndex((step) => step.node === holder) ?? -1;
   return path?.steps[at + 1]?.node ?? holder;
+}
+
+/** Per node; computed once. */
+function retainedSizeOf(context: SuspectContext): Float64Array {
+  const { graph } = context.evidence;
+  context.retainedSize ??= computeRetainedSizes(computeDominators(graph), graph.allocatedSize);
+  return context.retainedSize;
+}
+
+/** Other independent paths to the entry that the path shows; null when the search did not come to an end. */
+function findAlsoHeldBy(
+  context: SuspectContext,
+  path: HeapPath,
+  holder: NodeIndex | undefined,
+): string[] | null {
+  const { graph, tree } = context.evidence;
+  const at = path.steps.findIndex((step) => step.node === holder);
+  const entry = path.steps[at + 1]?.node;
+  if (at < 0 || entry === undefined) return null;
+  context.search ??= prepareHolderSearch(graph, tree, buildReverseEdges(graph));
+  const others = findOtherHolders(context.search, entry, holder);
+  if (others.paths.length === 0 && !others.isComplete) return null;
+  return others.paths.map((other) => writePath(graph, other).text);
 }
 
 const writeExample = (graph: HeapGraph, node: NodeIndex): NonNullable<Suspect['example']> => ({

@@ -46,7 +46,8 @@ async function hunt(
     stderr += chunk;
   });
   const exitCode = await new Promise<number | null>((resolve) => child.on('close', resolve));
-  if (stdout === '') throw new Error(`hunt printed nothing on stdout (exit ${exitCode}): ${stderr}`);
+  if (stdout === '')
+    throw new Error(`hunt printed nothing on stdout (exit ${exitCode}): ${stderr}`);
   return { truth: running.ready, report: huntSchema.parse(JSON.parse(stdout)), exitCode };
 }
 
@@ -60,7 +61,10 @@ async function check(python: TestPython, scenario: string): Promise<void> {
   }
   expect(told).toMatchObject({ verdict: 'leak', exitCode: 1 });
   const suspect = report.suspects[0];
-  const text = [suspect.type, ...suspect.path, suspect.holder ?? '', suspect.shape].join(' ');
+  const types = suspect.contents.map((content) => content.type);
+  const text = [suspect.type, ...types, ...suspect.path, suspect.holder ?? '', suspect.shape].join(
+    ' ',
+  );
   expect({ kind: suspect.kind, names: text.includes(`${truth.type}`) }).toEqual({
     kind: truth.kind,
     names: true,

@@ -152,7 +152,7 @@ class linked_list(Program):
     def tick(self, n):
         node = {'number': n, 'previous': self.head, 'next': None}
         self.head['next'] = node
-        Program.last = self.head = node
+        self.head = node
 
 
 class class_attribute_set(Program):
