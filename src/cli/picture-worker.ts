@@ -12,7 +12,7 @@ export interface PictureJob {
   format: 'svg' | 'png';
 }
 
-const packages = createRequire(import.meta.url);
+const require = createRequire(import.meta.url);
 /** Pixels per unit of SVG, and the widest PNG: a picture of 60 objects stays legible and below some 20 MB in memory. */
 const SCALE = 2;
 const MAX_WIDTH = 6000;
@@ -21,9 +21,9 @@ async function render(job: PictureJob): Promise<Uint8Array> {
   const viz = await instance();
   const svg = viz.renderString(job.dot, { format: 'svg', engine: 'dot' });
   if (job.format === 'svg') return Buffer.from(svg);
-  await initWasm(readFileSync(packages.resolve('@resvg/resvg-wasm/index_bg.wasm')));
+  await initWasm(readFileSync(require.resolve('@resvg/resvg-wasm/index_bg.wasm')));
   const font = {
-    fontBuffers: [readFileSync(packages.resolve('dejavu-fonts-ttf/ttf/DejaVuSans.ttf'))],
+    fontBuffers: [readFileSync(require.resolve('dejavu-fonts-ttf/ttf/DejaVuSans.ttf'))],
     defaultFontFamily: 'DejaVu Sans',
   };
   const picture = new Resvg(svg, { font, background: 'white' });
