@@ -88,6 +88,8 @@ export const richGraphs: fc.Arbitrary<HeapGraph> = fc
     return drawGraph(lines.join('\n')).graph;
   });
 
+const COMMON_COUNT = 1000;
+
 /**
  * A heap like Python's: one registry of records, each with a few private objects (dict, list, str), some shared ones and
  * a share of random references, in scattered order of address. Deterministic.
@@ -112,12 +114,11 @@ export function buildLargeGraph(nodeCount: number, edgesPerNode = 3): HeapGraph 
     const parent = i < 64 ? 0 : Math.max(0, i - 1 - random(Math.min(i, random(8) === 0 ? i : 40)));
     source[i] = place[parent];
     target[i] = place[i];
-    kind[i] = i % 3 === 0 ? EdgeKind.item : i % 3 === 1 ? EdgeKind.attribute : EdgeKind.dictValue;
+    kind[i] = i % 2 === 0 ? EdgeKind.item : EdgeKind.attribute;
   }
-  const common = Math.min(nodeCount, 1000);
   for (let edge = nodeCount; edge < edgeCount; edge++) {
     source[edge] = place[random(nodeCount)];
-    target[edge] = random(3) === 0 ? place[random(nodeCount)] : random(common);
+    target[edge] = random(3) === 0 ? place[random(nodeCount)] : random(COMMON_COUNT);
     kind[edge] = random(2) === 0 ? EdgeKind.attribute : EdgeKind.item;
   }
   return columnsOf(nodeCount, source, target, kind);
@@ -151,7 +152,7 @@ function columnsOf(
     nodeCount,
     edgeCount,
     address: Float64Array.from({ length: nodeCount }, (_, i) => 0x7f0000000000 + i * 64),
-    typeId: new Uint32Array(nodeCount).map((_, i) => i % 50),
+    typeId: new Uint32Array(nodeCount).map((_, i) => i % 5),
     shallowSize: new Float64Array(nodeCount).fill(56),
     allocatedSize: new Float64Array(nodeCount).fill(64),
     referenceCount: new Uint32Array(nodeCount).fill(1),
@@ -160,8 +161,15 @@ function columnsOf(
     edgeTarget,
     edgeKind,
     edgeLabel,
-    rootNode: Uint32Array.of(0),
-    types: Array.from({ length: 50 }, (_, i) => ({ name: `app.T${i}`, node: NONE })),
+    // As in a Python heap, what half of all references lead to (None, small ints, types) never dies.
+    rootNode: Uint32Array.from({ length: COMMON_COUNT + 1 }, (_, i) => i),
+    rootKind: new Uint8Array(COMMON_COUNT + 1).map((_, i) =>
+      i === 0 ? RootKind.module : RootKind.interned,
+    ),
+    rootLabel: new Uint32Array(COMMON_COUNT + 1).map((_, i) =>
+      i === 0 ? graph.rootLabel[0] : NONE,
+    ),
+    types: Array.from({ length: 5 }, (_, i) => ({ name: `app.T${i}`, node: NONE })),
     previewStart: new Uint32Array(nodeCount + 1),
     previewBytes: new Uint8Array(0),
   };
