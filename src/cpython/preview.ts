@@ -44,6 +44,13 @@ export function makePreviewWriter(layout: Layout): WritePreview {
     NoneType: (_reader, _word, _type, out) => appendText(out, 'None'),
     ellipsis: (_reader, _word, _type, out) => appendText(out, 'Ellipsis'),
     NotImplementedType: (_reader, _word, _type, out) => appendText(out, 'NotImplemented'),
+    'collections.deque': makeWriteLimit(layout, 'dequeobject.maxlen', 'deque(maxlen=', ')'),
+    'functools._lru_cache_wrapper': makeWriteLimit(
+      layout,
+      'lru_cache_object.maxsize',
+      '<functools.lru_cache(maxsize=',
+      ')>',
+    ),
     function: makeWriteFunction(layout),
     method: makeWriteMethod(layout),
     builtin_function_or_method: makeWriteBuiltin(layout),
@@ -59,7 +66,10 @@ export function makePreviewWriter(layout: Layout): WritePreview {
     else if ((flags & LONG_SUBCLASS) !== 0) writeInt(reader, word, type, out);
     else if ((flags & BYTES_SUBCLASS) !== 0) writeBytes(reader, word, type, out);
     else if ((flags & TYPE_SUBCLASS) !== 0) writeClass(reader, word, type, out);
-    else if ((flags & HEAPTYPE) === 0) byName[type.tp_name]?.(reader, word, type, out);
+    else if ((flags & HEAPTYPE) === 0 || type.tp_name.includes('.')) {
+      // Classes of the program have no dot in tp_name; those of C modules have.
+      byName[type.tp_name]?.(reader, word, type, out);
+    }
   };
 }
 
@@ -80,7 +90,7 @@ function makeWriteStr(layout: Layout): WritePreview {
       if (word + data >= image.runEnd(word)) return;
       first = reader.follow(word + data);
     }
-    if (first === 0 || kind === 0) return;
+    if (first === 0 || (kind !== 1 && kind !== 2 && kind !== 4)) return;
     const count = Math.min(length, MAX_CONTENT);
     if (first * 8 + count * kind > image.runEnd(first) * 8) return;
     appendReprOfText(out, halves.buffer, first * 8, count, kind, length);
@@ -320,5 +330,21 @@ function makeFindCodeOfGenerator(
   return (reader, word) => {
     const at = (word + code) * 2;
     return reader.image.wordAt((reader.halves[at] & ~3) >>> 0, reader.halves[at + 1]);
+  };
+}
+
+/** The number that bounds a container; nothing where it has none (-1). */
+function makeWriteLimit(
+  layout: Layout,
+  field: string,
+  before: string,
+  behind: string,
+): WritePreview {
+  const limitWord = layout.word(field);
+  return (reader, word, _type, out) => {
+    const lo = reader.halves[(word + limitWord) * 2];
+    if (reader.halves[(word + limitWord) * 2 + 1] === 0) {
+      appendText(out, `${before}${lo}${behind}`);
+    }
   };
 }

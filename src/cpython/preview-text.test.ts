@@ -1,0 +1,61 @@
+// Texts, bytes and floats beside what Python's repr prints for them (taken from Python 3.13).
+
+import { expect, test } from 'vitest';
+import { growableUint8 } from '../base/columns.ts';
+import { formatFloatRepr } from './preview-numbers.ts';
+import { appendReprOfBytes, appendReprOfText } from './preview-text.ts';
+
+function reprOfLatin1(text: string, length = text.length): string {
+  const bytes = Buffer.from(text, 'latin1');
+  const out = growableUint8();
+  appendReprOfText(out, Uint8Array.from(bytes).buffer, 0, bytes.length, 1, length);
+  return Buffer.from(out.finish()).toString();
+}
+
+test.each([
+  ['plain', "'plain'"],
+  ['', "''"],
+  ["it's", '"it\'s"'],
+  ['say "hi"', `'say "hi"'`],
+  ['both \' and "', `'both \\' and "'`],
+  ['tab\tnew\nback\\slash\r', "'tab\\tnew\\nback\\\\slash\\r'"],
+  ['\x00\x7f', "'\\x00\\x7f'"],
+  ['\xa0\xad\xff', "'\\xa0\\xad\u00ff'"],
+])('the text %j is shown as Python shows it', (text, repr) => {
+  expect(reprOfLatin1(text)).toBe(repr);
+});
+
+test('a long text is cut and its length told', () => {
+  expect(reprOfLatin1('aaaa', 12000)).toBe("'aaaa…' (12000 chars)");
+});
+
+test('wide characters are shown unless Python escapes them', () => {
+  const units = Uint16Array.from([0x416, 0x2028, 0x4e2d, 0xd800]);
+  const out = growableUint8();
+  appendReprOfText(out, units.buffer, 0, units.length, 2, units.length);
+  expect(Buffer.from(out.finish()).toString()).toBe("'Ж\\u2028中\\ud800'");
+});
+
+test('bytes are shown as Python shows them', () => {
+  const bytes = Uint8Array.from([0, 255, 10, 39, 97]);
+  const out = growableUint8();
+  appendReprOfBytes(out, bytes.buffer, 0, bytes.length, 900, 'bytearray(b', ')');
+  expect(Buffer.from(out.finish()).toString()).toBe(`bytearray(b"\\x00\\xff\\n'a…") (900 bytes)`);
+});
+
+test.each([
+  [1, '1.0'],
+  [0.1, '0.1'],
+  [1e16, '1e+16'],
+  [123456789012345680, '1.2345678901234568e+17'],
+  [9007199254740992, '9007199254740992.0'],
+  [1e-5, '1e-05'],
+  [0.0001, '0.0001'],
+  [-0, '-0.0'],
+  [5e-324, '5e-324'],
+  [1e22, '1e+22'],
+  [Number.POSITIVE_INFINITY, 'inf'],
+  [Number.NaN, 'nan'],
+])('the float %d is shown as %s', (value, repr) => {
+  expect(formatFloatRepr(value, true)).toBe(repr);
+});
