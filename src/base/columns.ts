@@ -34,10 +34,9 @@ class GrowableColumn<A extends NumberArray> {
     this.length = 0;
   }
 
-  /** The valid cells as an array of exactly `length`; shares the storage when it is already that long. */
+  /** The valid cells: a view of the storage. What lies behind them was never touched and takes no memory. */
   finish(): A {
-    if (this.array.length === this.length) return this.array;
-    return this.array.slice(0, this.length) as A;
+    return this.array.subarray(0, this.length) as A;
   }
 }
 

@@ -1,8 +1,14 @@
 // Makes a HeapGraph of found objects: renumbers them by address, turns words into nodes, writes previews, and puts the
-// roots in order. The found objects' columns are consumed edge by edge; both exist side by side for a moment.
+// roots in order. The found objects' columns become the graph's without a copy: `found` is used up.
 
 import { type BitSet, countBits32, hasBit, makeBitSet, setBit } from '../base/bit-set.ts';
-import { growableUint8, growableUint32 } from '../base/columns.ts';
+import {
+  type Float64Column,
+  growableUint8,
+  growableUint32,
+  type Uint8Column,
+  type Uint32Column,
+} from '../base/columns.ts';
 import type { FoundObjects } from '../cpython/find-objects.ts';
 import type { ObjectReader, TypeInfo } from '../cpython/object-reader.ts';
 import {
@@ -27,7 +33,7 @@ export type WritePreview = (
   reader: ObjectReader,
   word: number,
   type: TypeInfo,
-  out: ReturnType<typeof growableUint8>,
+  out: Uint8Column,
 ) => void;
 
 export interface BuildGraphOptions {
@@ -39,72 +45,141 @@ export interface BuildGraphOptions {
   capture: CaptureFacts;
 }
 
-/** Number of bits set before each 32-bit word of `bits`. */
-function buildRanks(bits: BitSet): Uint32Array {
-  const rank = new Uint32Array(bits.length + 1);
-  for (let i = 0; i < bits.length; i++) rank[i + 1] = rank[i] + countBits32(bits[i]);
-  return rank;
-}
-
 export function buildGraph(options: BuildGraphOptions): HeapGraph {
   const { found } = options;
-  const bits = found.objectBits;
-  const rank = buildRanks(bits);
-  const nodeOf = (word: number): number =>
-    rank[word >>> 5] + countBits32(bits[word >>> 5] & ((1 << (word & 31)) - 1));
+  const nodeOf = makeRankOf(found.objectBits);
+  sortRows(found, findRowMoves(found, nodeOf));
 
   const nodeCount = found.word.length;
-  const rowByNode = new Uint32Array(nodeCount);
-  for (let row = 0; row < nodeCount; row++) rowByNode[nodeOf(found.word.array[row])] = row;
-
-  const edges = buildEdges(found, rowByNode, nodeOf);
-  const nodes = buildNodes(options, rowByNode);
+  const edgeTarget = found.edgeTargetWord.finish();
+  for (let edge = 0; edge < edgeTarget.length; edge++) edgeTarget[edge] = nodeOf(edgeTarget[edge]);
+  const nodes = buildNodes(options);
   const types: TypeRow[] = found.types.map((type) => ({
     name: type.name,
-    node: hasBit(bits, type.word) ? nodeOf(type.word) : NONE,
+    node: hasBit(found.objectBits, type.word) ? nodeOf(type.word) : NONE,
   }));
-  const weak = buildWeakReferences(found, nodeOf);
-  const roots = buildRoots(options, nodes, edges.edgeTarget, nodeOf, types);
   return {
     nodeCount,
-    edgeCount: edges.edgeTarget.length,
+    edgeCount: edgeTarget.length,
     ...nodes,
-    ...edges,
-    ...weak,
-    ...roots,
+    firstEdge: found.firstEdge.finish(),
+    edgeTarget,
+    edgeKind: found.edgeKind.finish(),
+    edgeLabel: found.edgeLabel.finish(),
+    ...buildWeakReferences(found, nodeOf),
+    ...buildRoots(options, nodes, edgeTarget, nodeOf, types),
     types,
     strings: found.strings,
     capture: options.capture,
   };
 }
 
-function buildEdges(
-  found: FoundObjects,
-  rowByNode: Uint32Array,
-  nodeOf: (word: number) => number,
-): Pick<HeapGraph, 'firstEdge' | 'edgeTarget' | 'edgeKind' | 'edgeLabel'> {
-  const nodeCount = rowByNode.length;
-  const edgeCount = found.edgeTargetWord.length;
-  const firstEdge = new Uint32Array(nodeCount + 1);
-  const edgeTarget = new Uint32Array(edgeCount);
-  const edgeKind = new Uint8Array(edgeCount);
-  const edgeLabel = new Uint32Array(edgeCount);
-  const firstOfRow = found.firstEdge.array;
-  const targetWord = found.edgeTargetWord.array;
-  const kind = found.edgeKind.array;
-  const label = found.edgeLabel.array;
-  let next = 0;
-  for (let node = 0; node < nodeCount; node++) {
-    const row = rowByNode[node];
-    firstEdge[node] = next;
-    for (let edge = firstOfRow[row]; edge < firstOfRow[row + 1]; edge++, next++) {
-      edgeTarget[next] = nodeOf(targetWord[edge]);
-      edgeKind[next] = kind[edge];
-      edgeLabel[next] = label[edge];
+/** Turns a bit's number into how many bits are set before it: of objects' bits, words into nodes. */
+function makeRankOf(bits: BitSet): (bit: number) => number {
+  // The count and the bits that it counts up to side by side: they are asked for together, and in no order.
+  const cells = new Uint32Array(bits.length * 2);
+  let rank = 0;
+  for (let i = 0; i < bits.length; i++) {
+    cells[2 * i] = rank;
+    cells[2 * i + 1] = bits[i];
+    rank += countBits32(bits[i]);
+  }
+  return (bit) => {
+    const at = (bit >>> 5) << 1;
+    return cells[at] + countBits32(cells[at + 1] & ((1 << (bit & 31)) - 1));
+  };
+}
+
+/**
+ * How rows come into the order of nodes. The first `headCount` rows are in it already (pymalloc's blocks, nearly all of
+ * them) and only make room for the others, the tail: of these `tailRow[i]`, counted from `headCount`, goes to `node[i]`.
+ * Nodes ascend.
+ */
+interface RowMoves {
+  headCount: number;
+  node: Uint32Array;
+  tailRow: Uint32Array;
+}
+
+function findRowMoves(found: FoundObjects, nodeOf: (word: number) => number): RowMoves {
+  const words = found.word.array;
+  const count = found.word.length;
+  let headCount = Math.min(1, count);
+  while (headCount < count && words[headCount] > words[headCount - 1]) headCount++;
+  const tailBits = makeBitSet(found.objectBits.length * 32);
+  for (let row = headCount; row < count; row++) setBit(tailBits, words[row]);
+  const placeOf = makeRankOf(tailBits);
+  const node = new Uint32Array(count - headCount);
+  const tailRow = new Uint32Array(count - headCount);
+  for (let row = headCount; row < count; row++) {
+    const place = placeOf(words[row]);
+    node[place] = nodeOf(words[row]);
+    tailRow[place] = row - headCount;
+  }
+  return { headCount, node, tailRow };
+}
+
+/** Puts all columns of `found` into the order of nodes, in their own storage: beside them there is the tail alone. */
+function sortRows(found: FoundObjects, moves: RowMoves): void {
+  sortEdges(found, moves);
+  sortColumn(found.word, moves);
+  sortColumn(found.typeId, moves);
+  sortColumn(found.shallowSize, moves);
+  sortColumn(found.allocatedSize, moves);
+  sortColumn(found.referenceCount, moves);
+  sortColumn(found.flags, moves);
+}
+
+/** From the end on, so that nothing is overwritten before it has moved. */
+function sortColumn(column: Uint8Column | Uint32Column | Float64Column, moves: RowMoves): void {
+  const { headCount, node, tailRow } = moves;
+  const cells = column.array;
+  const tail = cells.slice(headCount, column.length);
+  let end = headCount;
+  for (let i = node.length - 1; i >= 0; i--) {
+    // Of the rows before this one `i` are of the tail.
+    const next = node[i] - i;
+    cells.copyWithin(node[i] + 1, next, end);
+    cells[node[i]] = tail[tailRow[i]];
+    end = next;
+  }
+}
+
+/** Moves the edges with the rows that have them, and makes `firstEdge` that of the nodes. */
+function sortEdges(found: FoundObjects, { headCount, node, tailRow }: RowMoves): void {
+  const first = found.firstEdge.array;
+  const tailStart = first[headCount];
+  /** Per object of the tail: where its edges begin behind `tailStart`, and where they go to. */
+  const from = new Uint32Array(node.length);
+  const to = new Uint32Array(node.length + 1);
+  const count = new Uint32Array(node.length);
+  let tailCount = 0;
+  for (let i = 0; i < node.length; i++) {
+    const row = headCount + tailRow[i];
+    from[i] = first[row] - tailStart;
+    count[i] = first[row + 1] - first[row];
+    to[i] = first[node[i] - i] + tailCount;
+    tailCount += count[i];
+  }
+  for (const column of [found.edgeTargetWord, found.edgeKind, found.edgeLabel]) {
+    const cells = column.array;
+    const tail = cells.slice(tailStart, column.length);
+    let end = tailStart;
+    for (let i = node.length - 1; i >= 0; i--) {
+      const next = first[node[i] - i];
+      cells.copyWithin(to[i] + count[i], next, end);
+      for (let edge = 0; edge < count[i]; edge++) cells[to[i] + edge] = tail[from[i] + edge];
+      end = next;
     }
   }
-  firstEdge[nodeCount] = next;
-  return { firstEdge, edgeTarget, edgeKind, edgeLabel };
+  let end = headCount;
+  for (let i = node.length - 1; i >= 0; i--) {
+    const next = node[i] - i;
+    const moved = to[i] + count[i] - first[next];
+    for (let row = end - 1; row >= next; row--) first[row + i + 1] = first[row] + moved;
+    first[node[i]] = to[i];
+    end = next;
+  }
 }
 
 function buildWeakReferences(
@@ -133,48 +208,31 @@ type NodeColumns = Pick<
   | 'previewStart'
 >;
 
-function buildNodes(options: BuildGraphOptions, rowByNode: Uint32Array): NodeColumns {
+function buildNodes(options: BuildGraphOptions): NodeColumns {
   const { found, reader, writePreview } = options;
-  const nodeCount = rowByNode.length;
-  // One column at a time: each source is released before the next copy is made.
-  const typeId = takeColumn(found.typeId, rowByNode, new Uint32Array(nodeCount));
-  const shallowSize = takeColumn(found.shallowSize, rowByNode, new Float64Array(nodeCount));
-  const allocatedSize = takeColumn(found.allocatedSize, rowByNode, new Float64Array(nodeCount));
-  const referenceCount = takeColumn(found.referenceCount, rowByNode, new Uint32Array(nodeCount));
-  const nodeFlags = takeColumn(found.flags, rowByNode, new Uint8Array(nodeCount));
+  const nodeCount = found.word.length;
   const address = new Float64Array(nodeCount);
   const previewStart = new Uint32Array(nodeCount + 1);
   const previews = growableUint8(nodeCount * 12 + 1024);
   const addressOfWord = ascendingAddresses(found);
   const words = found.word.array;
+  const typeIds = found.typeId.array;
   for (let node = 0; node < nodeCount; node++) {
-    const word = words[rowByNode[node]];
+    const word = words[node];
     address[node] = addressOfWord(word);
-    writePreview(reader, word, found.types[typeId[node]], previews);
+    writePreview(reader, word, found.types[typeIds[node]], previews);
     previewStart[node + 1] = previews.length;
   }
   return {
     address,
-    typeId,
-    shallowSize,
-    allocatedSize,
-    referenceCount,
-    nodeFlags,
+    typeId: found.typeId.finish(),
+    shallowSize: found.shallowSize.finish(),
+    allocatedSize: found.allocatedSize.finish(),
+    referenceCount: found.referenceCount.finish(),
+    nodeFlags: found.flags.finish(),
     previewStart,
     previewBytes: previews.finish(),
   };
-}
-
-/** Copies a column of rows to `byNode` in the order of nodes, and empties it. */
-function takeColumn<A extends Uint8Array | Uint32Array | Float64Array>(
-  column: { array: A; length: number; clear(): void },
-  rowByNode: Uint32Array,
-  byNode: A,
-): A {
-  const rows = column.array;
-  for (let node = 0; node < byNode.length; node++) byNode[node] = rows[rowByNode[node]];
-  column.clear();
-  return byNode;
 }
 
 /** `addressOfWord` for words that come in ascending order: no search per object. */

@@ -110,6 +110,7 @@ export class ObjectFinder implements ObjectReader {
   private readonly objectBits: BitSet;
   private readonly trackedBits: BitSet;
   private readonly ownedBits: BitSet;
+  private readonly expectedCount: number;
   private readonly word: Uint32Column;
   private readonly typeId: Uint32Column;
   private readonly edgeTargetWord: Uint32Column;
@@ -138,12 +139,12 @@ export class ObjectFinder implements ObjectReader {
     this.trackedBits = makeBitSet(wordCount);
     this.ownedBits = makeBitSet(wordCount);
     // Untouched capacity costs no memory; growing copies. Denser heaps than one object in 48 bytes are rare.
-    const expected = Math.max(1024, Math.ceil(wordCount / 6));
-    this.word = growableUint32(expected);
-    this.typeId = growableUint32(expected);
-    this.edgeTargetWord = growableUint32(expected * 2);
-    this.edgeKind = growableUint8(expected * 2);
-    this.edgeLabel = growableUint32(expected * 2);
+    this.expectedCount = Math.max(1024, Math.ceil(wordCount / 6));
+    this.word = growableUint32(this.expectedCount);
+    this.typeId = growableUint32(this.expectedCount);
+    this.edgeTargetWord = growableUint32(this.expectedCount * 2);
+    this.edgeKind = growableUint8(this.expectedCount * 2);
+    this.edgeLabel = growableUint32(this.expectedCount * 2);
     this.decodeInstanceDict = makeDecodeInstanceDict(options.layout);
     this.types = new TypeTable({
       image: options.image,
@@ -373,11 +374,11 @@ export class ObjectFinder implements ObjectReader {
       objectBits: this.objectBits,
       word: this.word,
       typeId: this.typeId,
-      shallowSize: growableFloat64(this.word.length),
-      allocatedSize: growableFloat64(this.word.length),
-      referenceCount: growableUint32(this.word.length),
-      flags: growableUint8(this.word.length),
-      firstEdge: growableUint32(this.word.length + 1),
+      shallowSize: growableFloat64(this.expectedCount),
+      allocatedSize: growableFloat64(this.expectedCount),
+      referenceCount: growableUint32(this.expectedCount),
+      flags: growableUint8(this.expectedCount),
+      firstEdge: growableUint32(this.expectedCount + 1),
       edgeTargetWord: this.edgeTargetWord,
       edgeKind: this.edgeKind,
       edgeLabel: this.edgeLabel,
