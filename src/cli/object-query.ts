@@ -34,18 +34,15 @@ function findNodeAround(graph: HeapGraph, address: number): NodeIndex | undefine
 }
 
 /** All objects that a query means: the one at an address, or those of a type by its full or, if unique, last name. */
-export function requireNodes(
-  graph: HeapGraph,
-  query: string,
-): { nodes: NodeIndex[]; type: string | null } {
+export function requireNodes(graph: HeapGraph, query: string): NodeIndex[] {
   const address = findAddress(query);
-  if (address !== undefined) return { nodes: [requireNodeAt(graph, address)], type: null };
+  if (address !== undefined) return [requireNodeAt(graph, address)];
   const type = requireTypeName(graph, query);
   const nodes: NodeIndex[] = [];
   for (let node = 0; node < graph.nodeCount; node++) {
     if (graph.types[graph.typeId[node]].name === type) nodes.push(node);
   }
-  return { nodes, type };
+  return nodes;
 }
 
 /** The full name of the type that is meant: itself, or the only one that ends in `.query`. Throws UsageError. */

@@ -4,6 +4,8 @@ import type { Command } from 'commander';
 import { computeDominators, computeRetainedSizes } from '../analysis/dominators.ts';
 import { findPath } from '../analysis/path-steps.ts';
 import { computePathTree } from '../analysis/paths.ts';
+import { findOtherHolders, prepareHolderSearch } from '../analysis/second-holder.ts';
+import { buildReverseEdges } from '../graph/reverse-edges.ts';
 import { buildPathReport, formatPath } from '../report/path-report.ts';
 import { requireNodes } from './object-query.ts';
 import { addExamples, addOutputOptions } from './options.ts';
@@ -29,19 +31,23 @@ export function addPathCommand(program: Command, session: Session): void {
 
 async function printPath(target: string, query: string, session: Session): Promise<void> {
   const graph = await loadGraph(parseTarget(target), session);
-  const { nodes } = requireNodes(graph, query);
+  const nodes = requireNodes(graph, query);
   session.progress('computing retained sizes and paths');
   const retainedSize = computeRetainedSizes(computeDominators(graph), graph.allocatedSize);
   const node = nodes.reduce((best, each) =>
     retainedSize[each] > retainedSize[best] ? each : best,
   );
   const tree = computePathTree(graph);
+  const path = findPath(graph, tree, node);
+  const search = prepareHolderSearch(graph, tree, buildReverseEdges(graph));
+  const others = path === undefined ? undefined : findOtherHolders(search, node);
+  const isKnown = others !== undefined && (others.paths.length > 0 || others.isComplete);
   const report = buildPathReport(graph, node, {
     query,
     matches: nodes.length,
     retainedSize,
-    path: findPath(graph, tree, node),
-    alsoHeldBy: undefined,
+    path,
+    alsoHeldBy: isKnown ? others.paths : undefined,
   });
   session.print(report, () => formatPath(report, session.style));
 }
