@@ -5,10 +5,18 @@ import { growableUint8 } from '../base/columns.ts';
 import { formatFloatRepr } from './preview-numbers.ts';
 import { appendReprOfBytes, appendReprOfText } from './preview-text.ts';
 
+/** Bytes as they lie in an image. */
+function halvesOf(bytes: Uint8Array): Uint32Array {
+  const padded = new Uint8Array(Math.ceil(bytes.length / 4) * 4);
+  padded.set(bytes);
+  return new Uint32Array(padded.buffer);
+}
+
 function reprOfLatin1(text: string, length = text.length): string {
   const bytes = Buffer.from(text, 'latin1');
   const out = growableUint8();
-  appendReprOfText(out, Uint8Array.from(bytes).buffer, 0, bytes.length, 1, length);
+  const inMemory = { halves: halvesOf(bytes), first: 0, kind: 1, count: bytes.length };
+  appendReprOfText(out, inMemory, length);
   return Buffer.from(out.finish()).toString();
 }
 
@@ -32,14 +40,15 @@ test('a long text is cut and its length told', () => {
 test('wide characters are shown unless Python escapes them', () => {
   const units = Uint16Array.from([0x416, 0x2028, 0x4e2d, 0xd800]);
   const out = growableUint8();
-  appendReprOfText(out, units.buffer, 0, units.length, 2, units.length);
+  const halves = halvesOf(new Uint8Array(units.buffer));
+  appendReprOfText(out, { halves, first: 0, kind: 2, count: units.length }, units.length);
   expect(Buffer.from(out.finish()).toString()).toBe("'Ж\\u2028中\\ud800'");
 });
 
 test('bytes are shown as Python shows them', () => {
-  const bytes = Uint8Array.from([0, 255, 10, 39, 97]);
+  const halves = halvesOf(Uint8Array.from([1, 0, 255, 10, 39, 97]));
   const out = growableUint8();
-  appendReprOfBytes(out, bytes.buffer, 0, bytes.length, 900, 'bytearray(b', ')');
+  appendReprOfBytes(out, { halves, first: 0, start: 1, count: 5 }, 900, 'bytearray(b', ')');
   expect(Buffer.from(out.finish()).toString()).toBe(`bytearray(b"\\x00\\xff\\n'a…") (900 bytes)`);
 });
 

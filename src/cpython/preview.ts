@@ -93,18 +93,19 @@ function makeWriteStr(layout: Layout): WritePreview {
     if (first === 0 || (kind !== 1 && kind !== 2 && kind !== 4)) return;
     const count = Math.min(length, MAX_CONTENT);
     if (first * 8 + count * kind > image.runEnd(first) * 8) return;
-    appendReprOfText(out, halves.buffer, first * 8, count, kind, length);
+    appendReprOfText(out, { halves, first: first * 2, kind, count }, length);
   };
 }
 
 function makeWriteBytes(layout: Layout): WritePreview {
   const ob_sval = layout.word('PyBytesObject.ob_sval');
   return (reader, word, _type, out) => {
-    const length = reader.halves[(word + 2) * 2];
+    const { halves, image } = reader;
+    const length = halves[(word + 2) * 2];
     const count = Math.min(length, MAX_CONTENT);
     const first = word + ob_sval;
-    if (first * 8 + count > reader.image.runEnd(word) * 8) return;
-    appendReprOfBytes(out, reader.halves.buffer, first * 8, count, length, 'b', '');
+    if (first * 8 + count > image.runEnd(word) * 8) return;
+    appendReprOfBytes(out, { halves, first: first * 2, start: 0, count }, length, 'b', '');
   };
 }
 
@@ -116,9 +117,10 @@ function makeWriteByteArray(layout: Layout): WritePreview {
     const at = (word + ob_start) * 2;
     const first = length === 0 ? word : image.wordAt(halves[at], halves[at + 1]);
     const count = Math.min(length, MAX_CONTENT);
-    const start = first * 8 + (halves[at] & 7);
-    if (first === 0 || start + count > image.runEnd(first) * 8) return;
-    appendReprOfBytes(out, halves.buffer, start, count, length, 'bytearray(b', ')');
+    const start = halves[at] & 7;
+    if (first === 0 || first * 8 + start + count > image.runEnd(first) * 8) return;
+    const bytes = { halves, first: first * 2, start, count };
+    appendReprOfBytes(out, bytes, length, 'bytearray(b', ')');
   };
 }
 
