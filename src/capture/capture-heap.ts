@@ -5,10 +5,13 @@ import { setImmediate } from 'node:timers/promises';
 import { UsageError } from '../base/errors.ts';
 import { findRuntime, type RuntimeLocation, type RuntimeResult } from '../cpython/find-runtime.ts';
 import type { HeapGraph } from '../graph/heap-graph.ts';
+import { type BulkRange, findBulk, isStillBulk, pointerRangesOf } from '../malloc/bulk.ts';
 import { type LiveTarget, openTarget } from '../memory/freeze.ts';
 import { copyLive, type LiveCopy } from '../memory/live-copy.ts';
 import { type MappedElf, openMappedElf } from '../memory/mapped-files.ts';
-import { findMappings, type Mapping } from '../memory/mappings.ts';
+import { findMappings, type Mapping, Pagemap } from '../memory/mappings.ts';
+import type { PageRun } from '../memory/memory-image.ts';
+import type { MemoryReader } from '../memory/memory-reader.ts';
 import { findProcess, findRssBytes } from '../memory/process-status.ts';
 import { decodeImage } from './decode-image.ts';
 
@@ -66,6 +69,7 @@ export class LiveCapture {
     };
     await report('copying memory');
     const copy = copyLive(this.target, {
+      findSkipped: this.prepareSkipping(),
       check: (memory) => this.collectingAddresses.every((address) => memory.readI32(address) === 0),
     });
     await report('decoding');
@@ -79,6 +83,21 @@ export class LiveCapture {
       mainThreadId: findProcess(this.pid)?.namespacePids.at(-1) ?? this.pid,
       onProgress: report,
     });
+  }
+
+  /** Blocks of data without pointers are not copied, if they still are that when the target stands still. */
+  private prepareSkipping(): (frozen: MemoryReader | undefined) => readonly BulkRange[] {
+    const mappings = findMappings(this.pid) ?? [];
+    const pointers = pointerRangesOf(mappings);
+    const runs: PageRun[] = [];
+    const pagemap = Pagemap.open(this.pid);
+    for (const { start, end } of mappings.filter(isHeap)) {
+      pagemap?.appendRuns(start, end, false, runs);
+    }
+    pagemap?.close();
+    const bulk = findBulk(this.target.memory, runs, mappings, pointers);
+    return (frozen) =>
+      frozen === undefined ? bulk : bulk.filter((range) => isStillBulk(frozen, range, pointers));
   }
 
   private facts(copy: LiveCopy) {

@@ -1,5 +1,5 @@
 // The size of the glibc malloc chunk that begins at an address, from its own header, without walking the heap.
-// Source: glibc malloc/malloc.c (struct malloc_chunk), 2.28 to 2.41; the header's layout has not changed since 2.3.
+// Source: glibc malloc/malloc.c (struct malloc_chunk), 2.28 to 2.43.
 //
 // A header is believed when its size is possible, the chunk lies within memory of its kind, and the next chunk says that
 // this one is in use. Not handled: other allocators (a caller then gets 0 and rounds up the bytes that it knows of).
@@ -52,7 +52,9 @@ export class ChunkFinder {
     const size = sizeHi * 2 ** 32 + (sizeLo & ~7) + ((sizeLo & ~7) < 0 ? 2 ** 32 : 0);
     if (size < MIN_CHUNK || size % 16 !== 0 || size > 2 ** 42) return 0;
     if ((sizeLo & IS_MMAPPED) !== 0) {
-      return size % PAGE_SIZE === 0 && (lo & 0xfff) === 16 ? size : 0;
+      // glibc 2.43 leaves out the header of 16 bytes.
+      const mapped = size % PAGE_SIZE === PAGE_SIZE - 16 ? size + 16 : size;
+      return mapped % PAGE_SIZE === 0 && (lo & 0xfff) === 16 ? mapped : 0;
     }
     const next = hi * 2 ** 32 + lo + size - 8;
     const nextWord = this.image.wordAtAddress(next);

@@ -33,8 +33,11 @@ const SIGN_OF_LIFE_MS = 1000;
 const MAX_UNREADABLE_PAGES = 64;
 
 export interface CopyOptions {
-  /** Memory to leave out, such as the data of large arrays. */
-  skip?: readonly AddressRange[];
+  /**
+   * Memory to leave out, such as the data of large arrays. Asked with no reader before the target is stopped, to know how
+   * much room the copy needs, and again when it stands still.
+   */
+  findSkipped?: (frozen: LiveMemory | undefined) => readonly AddressRange[];
   /**
    * Asked when the target stands still and before anything is copied: whether this moment is good. If not, the target
    * is continued and stopped again a little later, at most 100 times; the last time it is copied all the same.
@@ -72,7 +75,7 @@ interface Copier {
   target: LiveTarget;
   pagemap: Pagemap | undefined;
   files: UnchangedPages;
-  skip: readonly AddressRange[];
+  findSkipped: (frozen: LiveMemory | undefined) => readonly AddressRange[];
   mapsText: string;
   mappings: Mapping[];
 }
@@ -104,8 +107,8 @@ export function copyLive(target: LiveTarget, options: CopyOptions = {}): LiveCop
   const mappings = decodeMappings(mapsText);
   const files = new UnchangedPages(pid, target.memory);
   const pagemap = Pagemap.open(pid);
-  const skip = options.skip ?? [];
-  const copier: Copier = { target, pagemap, files, skip, mapsText, mappings };
+  const findSkipped = options.findSkipped ?? (() => []);
+  const copier: Copier = { target, pagemap, files, findSkipped, mapsText, mappings };
   try {
     return copyWith(copier, options.check);
   } finally {
@@ -117,7 +120,7 @@ export function copyLive(target: LiveTarget, options: CopyOptions = {}): LiveCop
 function copyWith(copier: Copier, check: CopyOptions['check']): LiveCopy {
   const { target, files } = copier;
   for (const mapping of copier.mappings) files.isElf(mapping);
-  let storage = makeRoom(layOut(copier, copier.mappings).pageCount, target.pid);
+  let storage = makeRoom(layOut(copier, copier.mappings, undefined).pageCount, target.pid);
   let totalPauseMs = 0;
   let growths = 0;
   for (let tries = 1; ; tries++) {
@@ -150,7 +153,7 @@ function attemptCopy(
   const at = new Date().toISOString();
   const mapsText = readMapsText(target.pid);
   const mappings = mapsText === copier.mapsText ? copier.mappings : decodeMappings(mapsText);
-  const layout = layOut(copier, mappings);
+  const layout = layOut(copier, mappings, target.memory);
   if ((layout.pageCount + 1) * PAGE_SIZE > storage.byteLength) {
     return { kind: 'no room', pageCount: layout.pageCount };
   }
@@ -184,12 +187,16 @@ function finishCopy(
   };
 }
 
-const layOut = (copier: Copier, mappings: readonly Mapping[]): CopyLayout =>
+const layOut = (
+  copier: Copier,
+  mappings: readonly Mapping[],
+  frozen: LiveMemory | undefined,
+): CopyLayout =>
   computeCopyLayout(
     mappings,
     copier.pagemap,
     (mapping) => copier.files.isElf(mapping),
-    copier.skip,
+    copier.findSkipped(frozen),
   );
 
 interface PlacedRuns {
