@@ -135,6 +135,19 @@ export const moduleTables: readonly StructTable[] = [
     minimumSize: (layout) => layout.offset('PyDateTime_Time.tzinfo'),
     also: (layout) => makeDecodeTimeZone(layout, 'PyDateTime_Time'),
   },
+  { types: ['datetime.tzinfo'], struct: 'PyObject', fields: {} },
+  {
+    types: ['zoneinfo.ZoneInfo'],
+    struct: 'PyZoneInfo_ZoneInfo',
+    fields: {
+      key: 'key',
+      file_repr: '',
+      'tzrule_after.std.utcoff': '',
+      'tzrule_after.std.dstoff': '',
+      'tzrule_after.std.tzname': '',
+    },
+    also: makeDecodeTimeZoneFile,
+  },
   // decimal
   { types: ['decimal.Decimal'], struct: 'PyDecObject', fields: {}, also: makeDecodeDecimal },
   {
@@ -213,5 +226,43 @@ function makeDecodeDecimal(layout: Layout): DecodeObject {
     const bytes = reader.halves[(word + alloc) * 2] * 8;
     reader.shallowBytes += bytes;
     ownBufferAt(reader, word + data, bytes);
+  };
+}
+
+/** The rules and transitions of a zone; the offsets and names of each rule are objects. */
+function makeDecodeTimeZoneFile(layout: Layout): DecodeObject {
+  const field = (name: string) => layout.word(`PyZoneInfo_ZoneInfo.${name}`);
+  const numTransitions = field('num_transitions');
+  const numTtinfos = field('num_ttinfos');
+  const transitions = field('trans_list_utc');
+  const wall = field('trans_list_wall');
+  const transitionRules = field('trans_ttinfos');
+  const ttinfos = field('_ttinfos');
+  const dst = ['utcoff', 'dstoff', 'tzname'].map((name) => field(`tzrule_after.dst.${name}`));
+  const starts = [field('tzrule_after.start'), field('tzrule_after.end')];
+  const std_only = layout.offset('PyZoneInfo_ZoneInfo.tzrule_after.std_only') / 4;
+  const ruleBytes = layout.size('_ttinfo');
+  const parts = ['utcoff', 'dstoff', 'tzname'].map((name) => layout.word(`_ttinfo.${name}`));
+  const labelsOf = makeLabels(['_ttinfos', 'tzrule_after']);
+  return (reader, word) => {
+    const { halves, image } = reader;
+    const labels = labelsOf(reader);
+    const transitionBytes = halves[(word + numTransitions) * 2] * 8;
+    for (const list of [transitions, wall, wall + 1, transitionRules]) {
+      ownBufferAt(reader, word + list, transitionBytes);
+    }
+    for (const start of starts) ownBufferAt(reader, word + start, 1);
+    if ((halves[word * 2 + std_only] & 0xff) === 0) {
+      for (const part of dst) reader.referenceAt(word + part, EdgeKind.internal, labels[1]);
+    }
+    const first = reader.follow(word + ttinfos);
+    const count = halves[(word + numTtinfos) * 2];
+    if (first === 0 || first + (count * ruleBytes) / 8 > image.runEnd(first)) return;
+    ownBufferAt(reader, word + ttinfos, count * ruleBytes);
+    for (let i = 0; i < count; i++) {
+      for (const part of parts) {
+        reader.referenceAt(first + (i * ruleBytes) / 8 + part, EdgeKind.internal, labels[0]);
+      }
+    }
   };
 }
