@@ -91,10 +91,11 @@ export const richGraphs: fc.Arbitrary<HeapGraph> = fc
 const COMMON_COUNT = 1000;
 
 /**
- * A heap like Python's: one registry of records, each with a few private objects (dict, list, str), some shared ones and
- * a share of random references, in scattered order of address. Deterministic.
+ * A heap in the form of Python's: a tree of objects that hold others, most of the further references to a few common
+ * objects, the rest to others near by. `scatter`: share of the nodes that stand, and of the references that lead,
+ * anywhere instead. Deterministic; at least 2000 nodes.
  */
-export function buildLargeGraph(nodeCount: number, edgesPerNode = 3): HeapGraph {
+export function buildLargeGraph(nodeCount: number, edgesPerNode = 3, scatter = 0.5): HeapGraph {
   let state = 12345;
   const random = (limit: number): number => {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
@@ -104,9 +105,10 @@ export function buildLargeGraph(nodeCount: number, edgesPerNode = 3): HeapGraph 
   const source = new Uint32Array(edgeCount);
   const target = new Uint32Array(edgeCount);
   const kind = new Uint8Array(edgeCount);
-  // Half of the nodes stand near the node that holds them, half anywhere: a heap in use for some time.
+  // The others stand near the node that holds them, as in the order of allocation.
   const place = new Uint32Array(nodeCount).map((_, i) => i);
-  for (let i = 0; i < nodeCount; i += 2) {
+  for (let i = 0; i < nodeCount; i++) {
+    if (random(1000) >= scatter * 1000) continue;
     const j = random(nodeCount);
     [place[i], place[j]] = [place[j], place[i]];
   }
@@ -117,8 +119,11 @@ export function buildLargeGraph(nodeCount: number, edgesPerNode = 3): HeapGraph 
     kind[i] = i % 2 === 0 ? EdgeKind.item : EdgeKind.attribute;
   }
   for (let edge = nodeCount; edge < edgeCount; edge++) {
-    source[edge] = place[random(nodeCount)];
-    target[edge] = random(3) === 0 ? place[random(nodeCount)] : random(COMMON_COUNT);
+    const from = random(nodeCount);
+    const far =
+      random(1000) < scatter * 1000 ? random(nodeCount) : Math.max(0, from - random(1000));
+    source[edge] = place[from];
+    target[edge] = random(3) === 0 ? place[far] : random(COMMON_COUNT);
     kind[edge] = random(2) === 0 ? EdgeKind.attribute : EdgeKind.item;
   }
   return columnsOf(nodeCount, source, target, kind);
