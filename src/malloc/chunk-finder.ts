@@ -58,8 +58,9 @@ export class ChunkFinder {
     }
     const next = hi * 2 ** 32 + lo + size - 8;
     const nextWord = this.image.wordAtAddress(next);
-    // The page of the next header may not be resident (top of a fresh heap): the size alone must do then.
-    if (nextWord === 0) return size <= 2 ** 32 ? size : 0;
+    // The header behind a chunk in use was written, so its page is there; a number that merely looks like a size leads
+    // nowhere.
+    if (nextWord === 0 || !this.isHeap(nextWord)) return 0;
     return (halves[nextWord * 2] & PREV_INUSE) !== 0 ? size : 0;
   }
 }

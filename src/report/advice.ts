@@ -46,6 +46,12 @@ export function adviseOnRetained(given: RetainedCase): string {
   if (CONTAINERS.test(holderType)) {
     return `Nothing is removed from ${quoted(given)} while entries are added. Remove them when they are done, bound it, or hold them weakly.${look(given)}`;
   }
+  if (isAtexit(given)) {
+    return 'Every atexit.register() keeps its function and arguments until the process ends: register once, or atexit.unregister() when it is done.';
+  }
+  if (holder === undefined) {
+    return 'C code or the interpreter holds them by itself: look at what the path names, and at the library that made them.';
+  }
   return `What is added under ${quoted(given)} stays.${look(given)}`;
 }
 
@@ -89,6 +95,9 @@ function frameOf({ graph, path, row }: RetainedCase): string | undefined {
   }
   return undefined;
 }
+
+const isAtexit = ({ path }: RetainedCase): boolean =>
+  path?.rootKind === RootKind.interpreter && path.rootLabel.startsWith('atexit');
 
 const isTasks = (typeName: string): boolean =>
   /(^|\.)(Task|Future|Handle|TimerHandle)$/.test(typeName);

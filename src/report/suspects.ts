@@ -11,6 +11,7 @@ import {
   type HolderSearch,
   prepareHolderSearch,
 } from '../analysis/second-holder.ts';
+import { formatShapePath } from '../analysis/shapes.ts';
 import { formatAddress, formatBytes, formatCount, formatNumberOf } from '../base/format.ts';
 import { HASH_START, hashText } from '../base/hash.ts';
 import {
@@ -106,10 +107,10 @@ function boundOf(graph: HeapGraph, node: NodeIndex): string | undefined {
 function buildSuspect(context: SuspectContext, row: GrowthRow): Suspect {
   const { evidence, elapsedMs } = context;
   const { graph, tree } = evidence;
-  const holder = row.holder?.node;
   const example = chooseExample(context, row);
   const path = example === undefined ? undefined : findPath(graph, tree, example);
-  const growsAt = row.holder?.isChain ? headOfChain(path, holder) : holder;
+  const isSpread = isSpreadOver(row);
+  const growsAt = placeOfGrowth(context, row, path);
   const written =
     path === undefined
       ? undefined
@@ -134,13 +135,23 @@ function buildSuspect(context: SuspectContext, row: GrowthRow): Suspect {
     path: written?.steps.map((step) => step.text) ?? [],
     shape: row.text,
     steps: written?.steps ?? [],
-    holder: growsAt === undefined ? null : writeHolder(evidence, growsAt),
-    holderType: growsAt === undefined ? null : typeNameOf(graph, growsAt),
+    holder:
+      growsAt === undefined
+        ? null
+        : isSpread
+          ? writeHolders(evidence, row)
+          : writeHolder(evidence, growsAt),
+    holderType:
+      growsAt === undefined
+        ? null
+        : `${isSpread ? `${formatCount(row.holder?.holderCount ?? 0)} x ` : ''}${typeNameOf(graph, growsAt)}`,
     holderLength:
-      growsAt === undefined || row.holder?.isChain ? null : computeLength(graph, growsAt),
+      growsAt === undefined || isSpread || row.holder?.isChain
+        ? null
+        : computeLength(graph, growsAt),
     contents: row.contents.map(({ typeName, ...sums }) => ({ type: typeName, ...sums })),
     alsoHeldBy:
-      path === undefined || row.holder?.isChain ? null : findAlsoHeldBy(context, path, holder),
+      path === undefined || row.holder?.isChain ? null : findAlsoHeldBy(context, path, growsAt),
     namedIn: functions,
     allocatedAt: null,
     example: example === undefined ? null : writeExample(graph, example),
@@ -152,6 +163,28 @@ function buildSuspect(context: SuspectContext, row: GrowthRow): Suspect {
 /** `bytes` of a growth; of a suspect that outgrew the whole, since other things shrank, all of it. */
 const shareOf = (bytes: number, growth: number): number =>
   bytes <= 0 ? 0 : growth <= bytes ? 1 : bytes / growth;
+
+/** Whether many containers of one kind grow (a list for each user), none of them with most of the new objects. */
+const isSpreadOver = ({ holder }: GrowthRow): boolean =>
+  holder !== undefined && !holder.isChain && holder.holderCount > 1 && holder.share < 0.5;
+
+/** The object on the path at which the growth is shown: the container, one of the containers, or the head of a chain. */
+function placeOfGrowth(
+  { evidence }: SuspectContext,
+  row: GrowthRow,
+  path: HeapPath | undefined,
+): NodeIndex | undefined {
+  if (row.holder === undefined || path === undefined) return row.holder?.node;
+  if (row.holder.isChain) return headOfChain(path, row.holder.node);
+  if (!isSpreadOver(row)) return row.holder.node;
+  const shapeOfNode = last(evidence.tracks).alive?.shapeOfNode;
+  const { shape, node } = row.holder;
+  return path.steps.find((step) => shapeOfNode?.[step.node] === shape)?.node ?? node;
+}
+
+/** `app.hub.by_user[*]`: the path to any of several holders. */
+const writeHolders = ({ tracks }: HuntEvidence, row: GrowthRow): string =>
+  row.holder === undefined ? '' : formatShapePath(last(tracks).shapes, row.holder.shape);
 
 /** Something new that hangs on the holder, so that the path shown goes through it. */
 function chooseExample({ evidence }: SuspectContext, row: GrowthRow): NodeIndex | undefined {
@@ -179,8 +212,10 @@ function writeHolder({ graph, tree }: HuntEvidence, holder: NodeIndex): string {
 function nameOfHolder(path: HeapPath, holder: NodeIndex | undefined): string | undefined {
   let name: string | undefined;
   for (const step of path.steps) {
-    const match = /^(?:\.|local '|\[')([A-Za-z_]\w*)/.exec(step.label);
-    if (match !== null && step.kind !== EdgeKind.internal) name = match[1];
+    const match = /^(?:\.([A-Za-z_]\w*)$|local '([A-Za-z_]\w*)'|\['([A-Za-z_]\w*)'\])/.exec(
+      step.label,
+    );
+    if (match !== null && step.kind !== EdgeKind.internal) name = match[1] ?? match[2] ?? match[3];
     if (step.node === holder) break;
   }
   return name === '__dict__' ? undefined : name;
