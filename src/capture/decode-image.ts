@@ -63,17 +63,15 @@ export async function decodeImage(options: DecodeImageOptions): Promise<HeapGrap
     blockHeaderBytes: pymalloc.dataOffsetWords * 8,
   });
   await onProgress('finding objects', 0);
+  const tracked = options.listsAreStable ? readTrackedObjects(image, runtime, problems) : undefined;
+  if (tracked === undefined) problems.add('collection-was-running', 0);
+  else finder.markTracked(tracked.words, tracked.damagedLists === 0);
   // Blocks first: in order of address, which is the order in which memory is fast to read.
   forEachLiveBlock(image, pymalloc, (word, bytes) => finder.addBlock(word, bytes));
-  if (options.listsAreStable) {
-    const tracked = readTrackedObjects(image, runtime, problems);
-    for (const word of tracked.words) {
-      if (!finder.addTracked(word)) {
-        problems.add('tracked-object-implausible', image.addressOfWord(word));
-      }
+  for (const word of tracked?.words ?? []) {
+    if (!finder.addTracked(word)) {
+      problems.add('tracked-object-implausible', image.addressOfWord(word));
     }
-  } else {
-    problems.add('collection-was-running', 0);
   }
   const { roots, weakDicts } = readRoots(
     image,

@@ -3,7 +3,8 @@
 // comes. The result is in order of discovery and in words of the image; `build-graph.ts` makes a HeapGraph of it.
 //
 // An object is admitted when its type pointer leads to a type object and its reference count is plausible. In pymalloc's
-// pools only whole live blocks are admitted, so that stale or interior pointers cannot make objects there.
+// pools only whole live blocks are admitted, so that stale or interior pointers cannot make objects there; behind a
+// collector's header only what the collector tracks or an empty header, since buffers may end with what was there before.
 //
 // Cost: one pass, about 0.3 microseconds an object; 1 bit per 8 bytes of image, 17 bytes per object, 9 bytes per edge.
 
@@ -30,6 +31,8 @@ import { TypeTable } from './type-table.ts';
 const TWO_32 = 2 ** 32;
 /** Words that one unknown object may make us scan in malloc chunks: 1 MiB. */
 const MAX_SCANNED_WORDS = 1 << 17;
+/** vm.mmap_min_addr */
+const LOWEST_ADDRESS = 0x10000;
 
 /** Fewer strings are interned in no Python that has started. */
 const MIN_INTERNED = 1000;
@@ -110,6 +113,11 @@ export class ObjectFinder implements ObjectReader {
   private readonly objectBits: BitSet;
   private readonly trackedBits: BitSet;
   private readonly ownedBits: BitSet;
+  /** Live blocks of pymalloc that hold no object. */
+  private readonly rawBlockBits: BitSet;
+  /** Blocks whose first word is a count or an address: objects only if something refers to them. */
+  private readonly doubtful = new Set<number>();
+  private listsAreKnown = false;
   private readonly expectedCount: number;
   private readonly word: Uint32Column;
   private readonly typeId: Uint32Column;
@@ -138,6 +146,7 @@ export class ObjectFinder implements ObjectReader {
     this.objectBits = makeBitSet(wordCount);
     this.trackedBits = makeBitSet(wordCount);
     this.ownedBits = makeBitSet(wordCount);
+    this.rawBlockBits = makeBitSet(wordCount);
     // Untouched capacity costs no memory; growing copies. Denser heaps than one object in 48 bytes are rare.
     this.expectedCount = Math.max(1024, Math.ceil(wordCount / 6));
     this.word = growableUint32(this.expectedCount);
@@ -173,21 +182,24 @@ export class ObjectFinder implements ObjectReader {
     this.typeId.push(typeId);
   }
 
+  /** Announces all objects of the collector's lists, before blocks are added. `areComplete`: no list was left early. */
+  markTracked(words: Uint32Array, areComplete: boolean): void {
+    for (let i = 0; i < words.length; i++) setBit(this.trackedBits, words[i]);
+    this.listsAreKnown = areComplete;
+  }
+
   /** An object of the collector's lists, which vouch for it; returns whether it was one. */
   addTracked(word: number): boolean {
-    if (word === 0) return false;
-    if (!hasBit(this.objectBits, word)) {
-      const typeId = this.plausibleType(word);
-      if (typeId < 0) return false;
-      this.admit(word, typeId);
-    }
-    setBit(this.trackedBits, word);
+    if (hasBit(this.objectBits, word)) return true;
+    const typeId = this.plausibleType(word);
+    if (typeId < 0) return false;
+    this.admit(word, typeId);
     return true;
   }
 
   /**
    * A live block of pymalloc that may hold an object: directly, behind a collector's header, or behind that and two
-   * managed pointers. The direct place is tried first: a reference count there is never a pointer.
+   * managed pointers. The direct place is tried first.
    */
   addBlock(blockWord: number, blockBytes: number): void {
     let word = blockWord;
@@ -198,9 +210,41 @@ export class ObjectFinder implements ObjectReader {
       if (typeId < 0) continue;
       if (this.types.types[typeId].preheaderBytes !== skipped) continue;
       if (this.types.minimumSize[typeId] > room || !this.itemsFit(word, typeId, room)) continue;
-      if (!hasBit(this.objectBits, word)) this.admit(word, typeId);
+      if (skipped !== 0 && !this.hasCollectorHead(word)) continue;
+      if (this.countIsAddress(word)) this.doubtful.add(word);
+      else if (!hasBit(this.objectBits, word)) this.admit(word, typeId);
       return;
     }
+    setBit(this.rawBlockBits, blockWord);
+  }
+
+  /** Whether the two words before `word` are a PyGC_Head: of an object in a list, or untracked and empty but for flags. */
+  private hasCollectorHead(word: number): boolean {
+    if (hasBit(this.trackedBits, word)) return true;
+    const halves = this.halves;
+    const nextLo = halves[word * 2 - 4];
+    const nextHi = halves[word * 2 - 3];
+    if (nextLo === 0 && nextHi === 0) {
+      return (halves[word * 2 - 2] & ~3) === 0 && halves[word * 2 - 1] === 0;
+    }
+    return !this.listsAreKnown && this.image.wordAt((nextLo & ~3) >>> 0, nextHi) !== 0;
+  }
+
+  /**
+   * Whether the reference count of the object at `word` could be the address of another object as well: where a program
+   * lies below 4 GiB, two pointers look like the head of an object if the second leads to a type.
+   */
+  private countIsAddress(word: number): boolean {
+    const lo = this.halves[word * 2];
+    if (lo < LOWEST_ADDRESS || (lo & 7) !== 0 || this.halves[word * 2 + 1] !== 0) return false;
+    return this.image.wordAt(lo, 0) !== 0;
+  }
+
+  /** An object that `countIsAddress` kept out, to which an exact reference leads. */
+  private admitDoubtful(word: number): boolean {
+    if (!this.doubtful.delete(word)) return false;
+    this.admit(word, this.plausibleType(word));
+    return true;
   }
 
   /** Whether as many items as ob_size says have room in `room` bytes; true for types without items. */
@@ -241,7 +285,7 @@ export class ObjectFinder implements ObjectReader {
     if (lo === 0 && hi === 0) return false;
     this.referencesFollowed++;
     const word = (lo & 7) === 0 ? this.image.wordAt(lo, hi) : 0;
-    if (word === 0 || !this.findOrAdmit(word)) {
+    if (word === 0 || !(this.findOrAdmit(word) || this.admitDoubtful(word))) {
       this.referencesLost++;
       this.problem(
         word === 0 ? 'reference-outside-copy' : 'reference-to-no-object',
@@ -314,14 +358,17 @@ export class ObjectFinder implements ObjectReader {
     }
   }
 
-  /** A pointer to a block of the C allocator that no object is known to own: the block belongs to the current object. */
+  /** A pointer to a raw block that no object is known to own: the block belongs to the current object. */
   private scanChunk(lo: number, hi: number, word: number, depth: number): void {
     if (hasBit(this.ownedBits, word)) return;
-    const bytes = this.options.chunks.blockBytesAt(lo, hi);
-    if (bytes === 0 || this.options.pools.blockBytes(word) !== 0) return;
+    const inPool = this.options.pools.blockBytes(word);
+    if (inPool !== 0 && !hasBit(this.rawBlockBits, word)) return;
+    const bytes = inPool !== 0 ? inPool : this.options.chunks.blockBytesAt(lo, hi);
+    if (bytes === 0) return;
     setBit(this.ownedBits, word);
     this.ownedBytes += bytes;
-    this.scanWords(word, word + ((bytes - 8) >>> 3), depth + 1);
+    // The last word of a chunk of malloc's belongs to the next one, and of a debug allocator's block to its trailer.
+    this.scanWords(word, word + ((inPool !== 0 ? bytes : bytes - 8) >>> 3), depth + 1);
   }
 
   intern(text: string): number {

@@ -179,6 +179,7 @@ function collectInterpreter(
   for (const name of INTERPRETER_FIELDS) addField(out, runtime, interpreter, 'interpreter', name);
   for (const name of INTERNED_FIELDS) addField(out, runtime, interpreter, 'interned', name);
   addIdentifiers(out, runtime, interpreter);
+  addCachedNames(out, runtime, interpreter);
 }
 
 function addField(
@@ -214,6 +215,26 @@ function addIdentifiers(
   const array = out.pointerAt(at('array')) ?? 0;
   if (array === 0 || count > MAX_IDENTIFIERS) return;
   out.addRange('interned', 'unicode.ids', array, array + count * 8);
+}
+
+/** 3.10 and later: the cache of attributes by type holds the names that were looked up, at most 4096. */
+function addCachedNames(
+  out: Collector,
+  runtime: PythonRuntime,
+  interpreter: PythonInterpreter,
+): void {
+  const { layout, shifts } = runtime;
+  const field = ['types.type_cache', 'type_cache']
+    .map((name) => `PyInterpreterState.${name}.hashtable`)
+    .find((name) => layout.has(name));
+  if (field === undefined) return;
+  const first = interpreter.address + interpreterOffset(layout, shifts, field);
+  const entryBytes = layout.size('type_cache_entry');
+  const end = first + layout.size('type_cache');
+  const name = layout.offset('type_cache_entry.name');
+  for (let entry = first; entry < end; entry += entryBytes) {
+    out.add('interned', 'type_cache', out.pointerAt(entry + name));
+  }
 }
 
 function collectCollector(
