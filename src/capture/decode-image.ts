@@ -99,7 +99,7 @@ export async function decodeImage(options: DecodeImageOptions): Promise<HeapGrap
       freeInPymallocBytes:
         pymalloc.totals.arenas === 0
           ? undefined
-          : pymalloc.totals.freePoolBytes + pymalloc.totals.freeBlockBytes,
+          : Math.max(0, pymalloc.totals.residentBytes - pymalloc.totals.liveBytes),
       problems: problems.list(),
       coverage:
         found.referencesFollowed === 0 ? 1 : 1 - found.referencesLost / found.referencesFollowed,
