@@ -32,6 +32,8 @@ export type Allocator = 'pymalloc' | 'pymalloc_debug' | 'malloc' | 'malloc_debug
 export interface PymallocTotals {
   arenas: number;
   arenaBytes: number;
+  /** Of them, bytes in pages that were copied: what is not resident costs nothing. */
+  residentBytes: number;
   /** Pools with at least one live block. */
   usedPools: number;
   /** Pools in arenas without a live block, those that were never used included. */
@@ -93,12 +95,14 @@ export function readPymalloc(
   const tables = readArenaTables(image, runtime, () => seePools(image, poolBytes));
   let freePools = 0;
   let arenaBytes = 0;
+  let residentBytes = 0;
   for (const arena of tables.arenas) {
     for (let pool = arena.poolsStart; pool < arena.carvedEnd; pool += poolBytes) {
       addTablePool(rows, pool);
     }
     freePools += arena.freePoolCount;
     arenaBytes += arenaBytesOf(arena.poolCount * poolBytes, runtime.features.arenaBytes);
+    residentBytes += copiedBytes(image, arena.poolsStart, arena.poolCount * poolBytes);
   }
   const poolsInTables = rows.word.length;
   const outside = addOutsidePools(rows);
@@ -108,6 +112,7 @@ export function readPymalloc(
   const hasTable = tables.method !== '';
   if (!hasTable) {
     arenaBytes = outside.arenaCount * runtime.features.arenaBytes;
+    residentBytes = rows.word.length * poolBytes;
     freePools = Math.max(0, arenaBytes / poolBytes - rows.word.length);
   } else if (outside.pools > 0)
     problems.add('pool-outside-arenas', outside.firstAddress, outside.pools);
@@ -124,6 +129,7 @@ export function readPymalloc(
     totals: {
       arenas: hasTable ? tables.arenas.length : outside.arenaCount,
       arenaBytes,
+      residentBytes,
       usedPools,
       freePools,
       freePoolBytes: freePools * poolBytes,
@@ -142,6 +148,15 @@ export function readPymalloc(
   };
   recogniseAllocator(image, runtime, pymalloc);
   return pymalloc;
+}
+
+/** Of the pages from `start` on, those that are in the image. */
+function copiedBytes(image: MemoryImage, start: number, sizeBytes: number): number {
+  let bytes = 0;
+  for (let address = start; address < start + sizeBytes; address += PAGE_SIZE) {
+    if (image.wordAtAddress(address) !== 0) bytes += PAGE_SIZE;
+  }
+  return bytes;
 }
 
 const arenaBytesOf = (poolsBytes: number, usual: number): number =>

@@ -150,7 +150,7 @@ export interface CaptureFacts {
   /** How objects and runtime were found, in words, for `--verbose` and bug reports. */
   method: string[];
   problems: Problem[];
-  /** Free blocks and pools of pymalloc; undefined where it is not in use. */
+  /** Resident memory of pymalloc that is not given out; undefined where it is not in use. */
   freeInPymallocBytes?: number | undefined;
   /** The cyclic collector of the main interpreter; undefined if it could not be read. */
   collector?: CollectorFacts | undefined;
