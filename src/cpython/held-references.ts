@@ -85,6 +85,12 @@ const STATIC_OBJECTS: readonly { symbol: string; count: number }[] = [
   { symbol: 'nullstring', count: 1 },
 ];
 
+/** `method_cache` of 3.8 and 3.9: 4096 of {version, name, value}. */
+const METHOD_CACHE_BYTES = 24 * 4096;
+const METHOD_CACHE_ENTRY = { bytes: 24, name: 8 };
+/** _Py_Identifier of 3.8 and 3.9: {next, string, object}. */
+const IDENTIFIER_OBJECT = 16;
+
 const THREAD_FIELDS = [
   'PyThreadState.c_profileobj',
   'PyThreadState.c_traceobj',
@@ -237,6 +243,23 @@ function addCachedNames(
   }
 }
 
+/** 3.8 and 3.9: the same cache in a static variable, and the list of identifiers in use. */
+function addStaticNames(out: Collector, runtime: PythonRuntime): void {
+  const cache = runtime.findSymbol('method_cache');
+  if (cache !== undefined) {
+    const { bytes, name } = METHOD_CACHE_ENTRY;
+    for (let entry = cache; entry < cache + METHOD_CACHE_BYTES; entry += bytes) {
+      out.add('interned', 'method_cache', out.pointerAt(entry + name));
+    }
+  }
+  const identifiers = runtime.findSymbol('static_strings');
+  let identifier = identifiers === undefined ? 0 : (out.pointerAt(identifiers) ?? 0);
+  for (let i = 0; identifier !== 0 && i < MAX_IDENTIFIERS; i++) {
+    out.add('interned', 'static_strings', out.pointerAt(identifier + IDENTIFIER_OBJECT));
+    identifier = out.pointerAt(identifier) ?? 0;
+  }
+}
+
 function collectCollector(
   out: Collector,
   runtime: PythonRuntime,
@@ -269,6 +292,7 @@ function collectStatics(out: Collector, runtime: PythonRuntime): void {
     const start = runtime.findSymbol(symbol);
     if (start !== undefined) out.addRange('interned', symbol, start, start + count * 8);
   }
+  addStaticNames(out, runtime);
 }
 
 // ---- atexit
