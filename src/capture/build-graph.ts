@@ -1,5 +1,6 @@
 // Makes a HeapGraph of found objects: renumbers them by address, turns words into nodes, writes previews, and puts the
-// roots in order. The found objects' columns become the graph's without a copy: `found` is used up.
+// roots in order. The found objects' columns become the graph's without a copy: `found` is used up. So is the image, the
+// largest of all, unless the caller keeps it: its memory is free again before the graph needs more.
 
 import { type BitSet, countBits32, hasBit, makeBitSet, setBit } from '../base/bit-set.ts';
 import {
@@ -43,17 +44,22 @@ export interface BuildGraphOptions {
   /** In the order in which a path should prefer them; */
   roots: readonly FoundRoot[];
   capture: CaptureFacts;
+  /** Whether the image will be read after this; otherwise its bytes are given back, and `found.image` reads nothing. */
+  keepImage?: boolean;
 }
 
 export function buildGraph(options: BuildGraphOptions): HeapGraph {
   const { found } = options;
   const nodeOf = makeRankOf(found.objectBits);
   sortRows(found, findRowMoves(found, nodeOf));
+  const previews = buildPreviews(options);
+  if (options.keepImage !== true) releaseBytes(found.image.halves);
 
   const nodeCount = found.word.length;
   const edgeTarget = found.edgeTargetWord.finish();
   for (let edge = 0; edge < edgeTarget.length; edge++) edgeTarget[edge] = nodeOf(edgeTarget[edge]);
-  const nodes = buildNodes(options);
+  const nodeFlags = found.flags.finish();
+  const referenceCount = found.referenceCount.finish();
   const types: TypeRow[] = found.types.map((type) => ({
     name: type.name,
     node: hasBit(found.objectBits, type.word) ? nodeOf(type.word) : NONE,
@@ -61,13 +67,19 @@ export function buildGraph(options: BuildGraphOptions): HeapGraph {
   return {
     nodeCount,
     edgeCount: edgeTarget.length,
-    ...nodes,
+    address: buildAddresses(found),
+    typeId: found.typeId.finish(),
+    shallowSize: found.shallowSize.finish(),
+    allocatedSize: found.allocatedSize.finish(),
+    referenceCount,
+    nodeFlags,
+    ...previews,
     firstEdge: found.firstEdge.finish(),
     edgeTarget,
     edgeKind: found.edgeKind.finish(),
     edgeLabel: found.edgeLabel.finish(),
     ...buildWeakReferences(found, nodeOf),
-    ...buildRoots(options, nodes, edgeTarget, nodeOf, types),
+    ...buildRoots(options, { referenceCount, nodeFlags, edgeTarget }, nodeOf, types),
     types,
     strings: found.strings,
     capture: options.capture,
@@ -196,69 +208,55 @@ function buildWeakReferences(
   };
 }
 
-type NodeColumns = Pick<
-  HeapGraph,
-  | 'address'
-  | 'typeId'
-  | 'shallowSize'
-  | 'allocatedSize'
-  | 'referenceCount'
-  | 'nodeFlags'
-  | 'previewBytes'
-  | 'previewStart'
->;
-
-function buildNodes(options: BuildGraphOptions): NodeColumns {
-  const { found, reader, writePreview } = options;
+/** Of all nodes, whose rows are sorted: the previews' bytes, and where each begins. */
+function buildPreviews({
+  found,
+  reader,
+  writePreview,
+}: BuildGraphOptions): Pick<HeapGraph, 'previewBytes' | 'previewStart'> {
   const nodeCount = found.word.length;
-  const address = new Float64Array(nodeCount);
   const previewStart = new Uint32Array(nodeCount + 1);
-  const previews = growableUint8(nodeCount * 12 + 1024);
-  const addressOfWord = ascendingAddresses(found);
+  const previews = growableUint8(nodeCount * 16 + 1024);
   const words = found.word.array;
   const typeIds = found.typeId.array;
   for (let node = 0; node < nodeCount; node++) {
-    const word = words[node];
-    address[node] = addressOfWord(word);
-    writePreview(reader, word, found.types[typeIds[node]], previews);
+    writePreview(reader, words[node], found.types[typeIds[node]], previews);
     previewStart[node + 1] = previews.length;
   }
-  return {
-    address,
-    typeId: found.typeId.finish(),
-    shallowSize: found.shallowSize.finish(),
-    allocatedSize: found.allocatedSize.finish(),
-    referenceCount: found.referenceCount.finish(),
-    nodeFlags: found.flags.finish(),
-    previewStart,
-    previewBytes: previews.finish(),
-  };
+  return { previewBytes: previews.finish(), previewStart };
 }
 
-/** `addressOfWord` for words that come in ascending order: no search per object. */
-function ascendingAddresses(found: FoundObjects): (word: number) => number {
-  const image = found.image;
+/** Detaches the storage, whoever refers to it; its memory is free at the next collection, which large columns bring. */
+function releaseBytes(cells: Uint32Array): void {
+  structuredClone(cells.buffer, { transfer: [cells.buffer as ArrayBuffer] });
+}
+
+function buildAddresses({ image, word }: FoundObjects): Float64Array {
+  const words = word.finish();
+  const address = new Float64Array(words.length);
+  // Words ascend: within a run the difference is the same.
   let runEnd = 0;
   let difference = 0;
-  return (word) => {
-    if (word >= runEnd) {
-      runEnd = image.runEnd(word);
-      difference = image.addressOfWord(word) - word * 8;
+  for (let node = 0; node < words.length; node++) {
+    if (words[node] >= runEnd) {
+      runEnd = image.runEnd(words[node]);
+      difference = image.addressOfWord(words[node]) - words[node] * 8;
     }
-    return word * 8 + difference;
-  };
+    address[node] = words[node] * 8 + difference;
+  }
+  return address;
 }
 
 /** The given roots, then static types, other static and immortal objects, then what has more references than were found. */
 function buildRoots(
   options: BuildGraphOptions,
-  nodes: NodeColumns,
-  edgeTarget: Uint32Array,
+  columns: Pick<HeapGraph, 'referenceCount' | 'nodeFlags' | 'edgeTarget'>,
   nodeOf: (word: number) => number,
   types: readonly TypeRow[],
 ): Pick<HeapGraph, 'rootNode' | 'rootKind' | 'rootLabel'> {
   const { found, reader } = options;
-  const nodeCount = nodes.address.length;
+  const { referenceCount, nodeFlags, edgeTarget } = columns;
+  const nodeCount = nodeFlags.length;
   const rootNode = growableUint32();
   const rootKind = growableUint8();
   const rootLabel = growableUint32();
@@ -280,15 +278,15 @@ function buildRoots(
   }
   for (const { name, node } of types) {
     if (node === NONE || hasBit(isRoot, node)) continue;
-    if ((nodes.nodeFlags[node] & NodeFlag.static) === 0) continue;
+    if ((nodeFlags[node] & NodeFlag.static) === 0) continue;
     setBit(isRoot, node);
     push(node, RootKind.type, reader.intern(name));
   }
   const lasting = NodeFlag.immortal | NodeFlag.static;
   for (let node = 0; node < nodeCount; node++) {
     if (hasBit(isRoot, node)) continue;
-    if ((nodes.nodeFlags[node] & lasting) !== 0) push(node, RootKind.interned, NONE);
-    else if (nodes.referenceCount[node] > explained[node]) push(node, RootKind.native, NONE);
+    if ((nodeFlags[node] & lasting) !== 0) push(node, RootKind.interned, NONE);
+    else if (referenceCount[node] > explained[node]) push(node, RootKind.native, NONE);
   }
   return {
     rootNode: rootNode.finish(),
