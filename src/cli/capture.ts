@@ -5,7 +5,7 @@ import type { Command } from 'commander';
 import { UsageError } from '../base/errors.ts';
 import { writeSnapshotFile } from '../capture/snapshot-file.ts';
 import { buildCaptureReport, formatCapture } from '../report/capture-report.ts';
-import { addExamples, addOutputOptions } from './options.ts';
+import { addExamples, addOutputOptions, parseFileName } from './options.ts';
 import type { OutputOptions, Session } from './session.ts';
 import { capturePid, parsePid } from './target.ts';
 
@@ -19,7 +19,7 @@ export function addCaptureCommand(program: Command, session: Session): void {
     .command('capture')
     .description('one snapshot file, for top, growth, new, show, path and graph')
     .argument('<pid>', 'a running Python process')
-    .requiredOption('-o, --output <file>', 'the file to write')
+    .requiredOption('-o, --output <file>', 'the file to write', parseFileName)
     .option('--force', 'replace the file if it exists')
     .action((pid: string, options: CaptureOptions) => {
       session.useOutput(options);
@@ -41,7 +41,7 @@ async function runCapture(pid: number, options: CaptureOptions, session: Session
   const startedAt = performance.now();
   const graph = await capturePid(pid, session);
   session.progress(`writing ${output}`);
-  const bytes = await writeSnapshotFile(output, graph, { signal: session.signal });
+  const bytes = await writeSnapshotFile(output, graph, session.fileOptions);
   const report = buildCaptureReport(graph, { path: output, bytes }, performance.now() - startedAt);
   session.print(report, () => formatCapture(report));
 }

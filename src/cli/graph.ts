@@ -1,10 +1,10 @@
 // `leakscope graph TARGET ADDRESS -o FILE`: the picture of what an object refers to, or of what refers to it.
 
-import { writeFileSync } from 'node:fs';
 import { extname } from 'node:path';
 import { type Command, Option } from 'commander';
 import { UsageError } from '../base/errors.ts';
 import { formatCount } from '../base/format.ts';
+import { writeWholeFile } from '../capture/whole-file.ts';
 import { buildReverseEdges } from '../graph/reverse-edges.ts';
 import { buildPicture, MAX_PICTURE_NODES } from '../report/graph-picture.ts';
 import {
@@ -78,7 +78,7 @@ async function drawGraph(
       format === 'dot'
         ? picture.dot
         : await renderPicture({ dot: picture.dot, format }, session.signal);
-    writeFileSync(output, bytes, { mode: 0o600 });
+    await writeWholeFile(output, (file) => file.writeFile(bytes), session.fileOptions);
   }
   const report: GraphReport = {
     schema: 'leakscope/graph@1',

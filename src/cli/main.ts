@@ -28,6 +28,9 @@ function buildProgram(session: Session): Command {
     .version(leakscopeVersion)
     .helpCommand(false)
     .exitOverride()
+    .configureOutput({
+      outputError: (text, write) => write(text.replace(/^error: /, 'leakscope: ')),
+    })
     .configureHelp({ showGlobalOptions: false, helpWidth: 100 })
     .addHelpText(
       'after',
@@ -57,12 +60,15 @@ function splitArguments(args: readonly string[]): { own: string[]; program: stri
   return { own: args.slice(0, at), program: args.slice(at + 1) };
 }
 
-function reportError(error: unknown, session: Session): void {
+function reportError(error: unknown, session: Session, commandName = ''): void {
   if (session.signal.aborted) return;
   session.endProgress();
   if (error instanceof CommanderError) {
-    // Commander has printed help, version or its message already; only the code is ours.
+    // Commander has printed help, version or its message already; the next step and the code are ours.
     session.exitCode = error.exitCode === 0 ? 0 : 2;
+    if (session.exitCode !== 0 && error.code !== 'commander.help') {
+      process.stderr.write(`Run: leakscope ${commandName === '' ? '' : `${commandName} `}--help\n`);
+    }
     return;
   }
   if (error instanceof UserError) {
@@ -85,10 +91,15 @@ function reportError(error: unknown, session: Session): void {
 async function main(): Promise<void> {
   const { own, program } = splitArguments(process.argv.slice(2));
   const session = new Session(program);
+  let isEnding = false;
   process.on('uncaughtException', (error) => {
     reportError(error, session);
+    // What fails again while it ends is not waited for.
+    if (isEnding) process.exit(BUG);
+    isEnding = true;
     void session.finish();
   });
+  let commandName: string | undefined;
   try {
     if (program !== undefined && own[0] !== 'hunt') {
       throw new UsageError({
@@ -97,9 +108,11 @@ async function main(): Promise<void> {
         next: 'Write leakscope hunt -- CMD ...',
       });
     }
-    await buildProgram(session).parseAsync(own, { from: 'user' });
+    const commands = buildProgram(session);
+    commandName = commands.commands.find((command) => command.name() === own[0])?.name();
+    await commands.parseAsync(own, { from: 'user' });
   } catch (error) {
-    reportError(error, session);
+    reportError(error, session, commandName);
   }
   await session.finish();
 }

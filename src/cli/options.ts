@@ -36,6 +36,12 @@ export const parseWholeNumber =
     return value;
   };
 
+/** The name of a file to write. */
+export function parseFileName(text: string): string {
+  if (text.trim() === '') throw new InvalidArgumentError('Write the name of a file.');
+  return text;
+}
+
 /** `0x7f3a2c1d9e50` or the same in decimal, as `id()` prints it. */
 export function findAddress(text: string): number | undefined {
   const isAddress = /^(0x[0-9a-fA-F]{1,13}|\d{4,16})$/.test(text);

@@ -4,9 +4,12 @@
 // Ctrl-C: the signal aborts what is running, so that the target is let go where it was stopped; then files and child
 // processes are tidied up, and leakscope ends with 130. A second Ctrl-C, or 3 seconds, does not wait for the command.
 
+import { explainFileError, type WholeFileOptions } from '../capture/whole-file.ts';
 import { colourStyle, plainStyle, type Style } from '../report/text-layout.ts';
 
 const INTERRUPTED = 130;
+/** As for an output file that cannot be written. */
+const CANNOT_PRINT = 2;
 const PATIENCE_MS = 3000;
 
 export interface OutputOptions {
@@ -31,7 +34,7 @@ export class Session {
     }
     // `leakscope top PID | head`: the reader has what it wants, which is no error.
     process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EPIPE') throw error;
+      if (error.code !== 'EPIPE') this.reportLostOutput(error);
       this.end(this.exitCode);
     });
     process.stderr.on('error', () => undefined);
@@ -45,6 +48,11 @@ export class Session {
 
   get json(): boolean {
     return this.output.json === true;
+  }
+
+  /** For writing a file that is not to stay behind half-written when the user stops leakscope. */
+  get fileOptions(): WholeFileOptions {
+    return { signal: this.signal, atExit: (cleanup) => this.atExit(cleanup) };
   }
 
   /** Colour is for people: a terminal, and no wish against it (https://no-color.org). */
@@ -118,6 +126,13 @@ export class Session {
     this.endProgress();
     await new Promise<void>((resolve) => process.stdout.write('', () => resolve()));
     return this.end(this.signal.aborted ? INTERRUPTED : this.exitCode);
+  }
+
+  /** stdout is a file on a full disk, or the like. */
+  private reportLostOutput(error: NodeJS.ErrnoException): void {
+    const { reason, next } = explainFileError(error) ?? { reason: error.message, next: '' };
+    process.stderr.write(`leakscope: Cannot print the report: ${reason}.\n${next}\n`);
+    this.exitCode = CANNOT_PRINT;
   }
 
   private interrupt(): void {
