@@ -6,10 +6,9 @@
 
 import { EdgeKind, NONE } from '../graph/heap-graph.ts';
 import { decodersOfTables, ownBufferAt, type StructTable } from './decode-struct.ts';
-import type { ObjectDecoder } from './decoders.ts';
 import { findInDict } from './dict-entries.ts';
 import type { Layout } from './layout.ts';
-import type { DecodeObject, ObjectReader, TypeInfo } from './object-reader.ts';
+import type { DecodeObject, ObjectDecoder, ObjectReader, TypeInfo } from './object-reader.ts';
 
 /** PyObject_VAR_HEAD: ob_size is the third word. */
 const OB_SIZE = 2;

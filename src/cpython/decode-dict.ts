@@ -7,9 +7,8 @@
 
 import { EdgeKind, NONE } from '../graph/heap-graph.ts';
 import { makeDecodeFields, makeLabels, ownBufferAt } from './decode-struct.ts';
-import type { ObjectDecoder } from './decoders.ts';
 import type { Layout } from './layout.ts';
-import type { DecodeObject, ObjectReader } from './object-reader.ts';
+import type { DecodeObject, ObjectDecoder, ObjectReader } from './object-reader.ts';
 import { indexBytes, makeSharedKeyNames } from './shared-key-names.ts';
 
 /** dk_kind of 3.11 */

@@ -19,9 +19,8 @@ import {
   type ReferenceFields,
   type StructTable,
 } from './decode-struct.ts';
-import type { ObjectDecoder } from './decoders.ts';
 import type { Layout } from './layout.ts';
-import type { DecodeObject, ObjectReader } from './object-reader.ts';
+import type { DecodeObject, ObjectDecoder, ObjectReader } from './object-reader.ts';
 
 /** Values of _PyInterpreterFrame.owner. */
 const OWNED_BY_FRAME_OBJECT = 2;

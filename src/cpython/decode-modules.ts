@@ -44,7 +44,7 @@ export const moduleTables: readonly StructTable[] = [
   {
     types: ['operator.methodcaller'],
     struct: 'methodcallerobject',
-    fields: { name: '', args: '', xargs: '', kwds: '', vectorcall_kwnames: '' },
+    fields: { name: '', args: '', xargs: '', kwds: '' },
     also: makeDecodeCallerArguments,
   },
   {
@@ -163,16 +163,22 @@ export const moduleTables: readonly StructTable[] = [
   { types: ['decimal.SignalDictMixin'], struct: 'PyDecSignalDictObject', fields: {} },
 ];
 
-/** vectorcall_args: in 3.13 an array of what `xargs` holds, since 3.14 a tuple. */
+/**
+ * vectorcall_args: in 3.13 an array of what `xargs` holds, made by the first call, since 3.14 a tuple. Until that call
+ * vectorcall_kwnames of 3.13 is whatever the memory held before.
+ */
 function makeDecodeCallerArguments(layout: Layout): DecodeObject {
   const vectorcall_args = findWord(layout, 'methodcallerobject.vectorcall_args');
   if (vectorcall_args < 0) return () => {};
-  if (layout.has('methodcallerobject.xargs')) {
-    return (reader, word) => ownBufferAt(reader, word + vectorcall_args, 1);
-  }
-  const labelsOf = makeLabels(['vectorcall_args']);
+  const vectorcall_kwnames = layout.word('methodcallerobject.vectorcall_kwnames');
+  const isArray = layout.has('methodcallerobject.xargs');
+  const labelsOf = makeLabels(['vectorcall_args', 'vectorcall_kwnames']);
   return (reader, word) => {
-    reader.referenceAt(word + vectorcall_args, EdgeKind.internal, labelsOf(reader)[0]);
+    const [argsLabel, namesLabel] = labelsOf(reader);
+    if (reader.follow(word + vectorcall_args) === 0) return;
+    if (isArray) ownBufferAt(reader, word + vectorcall_args, 1);
+    else reader.referenceAt(word + vectorcall_args, EdgeKind.internal, argsLabel);
+    reader.referenceAt(word + vectorcall_kwnames, EdgeKind.internal, namesLabel);
   };
 }
 

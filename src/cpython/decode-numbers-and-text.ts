@@ -2,9 +2,8 @@
 // Source: Objects/longobject.c, Objects/unicodeobject.c (int and str __sizeof__; 3.8 to 3.15).
 
 import { ownBufferAt } from './decode-struct.ts';
-import type { ObjectDecoder } from './decoders.ts';
 import type { Layout } from './layout.ts';
-import type { DecodeObject } from './object-reader.ts';
+import type { DecodeObject, ObjectDecoder } from './object-reader.ts';
 import { COMPACT, COMPACT_ASCII, READY, stateKind } from './str-state.ts';
 
 const decodeNothing: DecodeObject = () => {};

@@ -4,9 +4,8 @@
 // A field that a version's layout lacks is left out for that version, and so is a whole struct.
 
 import { EdgeKind } from '../graph/heap-graph.ts';
-import type { ObjectDecoder } from './decoders.ts';
 import type { Layout } from './layout.ts';
-import type { DecodeObject, ObjectReader } from './object-reader.ts';
+import type { DecodeObject, ObjectDecoder, ObjectReader } from './object-reader.ts';
 
 /** PyObject* fields by C name -> the attribute under which Python shows the field; '' if it shows none. */
 export type ReferenceFields = Readonly<Record<string, string>>;

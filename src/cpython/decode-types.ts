@@ -9,9 +9,8 @@ import { EdgeKind, NONE } from '../graph/heap-graph.ts';
 import type { Address } from '../memory/memory-reader.ts';
 import { makeDecodeCachedKeys } from './decode-dict.ts';
 import { findWord, makeDecodeFields, makeLabels, ownBufferAt } from './decode-struct.ts';
-import type { ObjectDecoder } from './decoders.ts';
 import type { Layout } from './layout.ts';
-import type { DecodeObject, ObjectReader } from './object-reader.ts';
+import type { DecodeObject, ObjectDecoder, ObjectReader } from './object-reader.ts';
 
 /** tp_flags of the type that is decoded. */
 const STATIC_BUILTIN = 1 << 1;

@@ -48,6 +48,25 @@ export interface TypeInfo {
  */
 export type DecodeObject = (reader: ObjectReader, word: number, type: TypeInfo) => void;
 
+/** What knows the C struct that the instances of a type begin with. */
+export interface ObjectDecoder {
+  /**
+   * tp_basicsize of the C type itself: bytes from the start of the object that the decoder explains. A type of that name
+   * and another size is of another micro release and not decoded with it.
+   */
+  structSize: number;
+  /** Smallest instance in bytes where that is less than tp_basicsize: compact str. */
+  minimumSize?: number;
+  decode: DecodeObject;
+  /** The word behind ob_type is no number of items (or not in items of tp_itemsize): the caller must not multiply it. */
+  ignoresObSize?: boolean;
+  /**
+   * Items begin at structSize, also where tp_basicsize is larger: such bytes are items that are not counted (hidden fields
+   * of a structseq) or a slot of the end that tp_dictoffset tells. Nothing of the body is unexplained.
+   */
+  explainsBody?: boolean;
+}
+
 export interface ObjectReader {
   readonly image: MemoryImage;
   /** `image.halves`: the word w is halves[2w] + 2^32 * halves[2w + 1]. */

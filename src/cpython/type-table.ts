@@ -6,10 +6,9 @@
 // module): their bodies are scanned conservatively and the graph counts `type-size-unexpected`.
 
 import type { MemoryImage } from '../memory/memory-image.ts';
-import type { ObjectDecoder } from './decoders.ts';
 import { findInDict, findStrText } from './dict-entries.ts';
 import type { Layout } from './layout.ts';
-import type { ObjectReader, TypeInfo } from './object-reader.ts';
+import type { ObjectDecoder, ObjectReader, TypeInfo } from './object-reader.ts';
 
 const TYPE_SUBCLASS = 1 << 31;
 const HEAPTYPE = 1 << 9;
