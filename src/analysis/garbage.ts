@@ -4,7 +4,7 @@
 // KNOWN IMPRECISION: an object whose holder was not understood counts as held from C code (RootKind.native) and never as
 // garbage; garbage that such an object holds is missed, too.
 
-import { type HeapGraph, NONE, NodeFlag, type NodeIndex } from '../graph/heap-graph.ts';
+import { type HeapGraph, NONE, type NodeIndex } from '../graph/heap-graph.ts';
 import type { PathTree } from './paths.ts';
 
 /** Nodes visited in search of one cycle. */
@@ -83,7 +83,3 @@ function edgesBack(
   }
   return edges.reverse();
 }
-
-/** Whether the collector knows the object: only such objects can be freed by it. */
-export const isTracked = (graph: HeapGraph, node: NodeIndex): boolean =>
-  (graph.nodeFlags[node] & NodeFlag.tracked) !== 0;

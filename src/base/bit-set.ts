@@ -11,18 +11,8 @@ export function setBit(bits: BitSet, row: number): void {
   bits[row >>> 5] |= 1 << (row & 31);
 }
 
-export function clearBit(bits: BitSet, row: number): void {
-  bits[row >>> 5] &= ~(1 << (row & 31));
-}
-
 export function countBits32(word: number): number {
   let bits = word - ((word >>> 1) & 0x55555555);
   bits = (bits & 0x33333333) + ((bits >>> 2) & 0x33333333);
   return (((bits + (bits >>> 4)) & 0x0f0f0f0f) * 0x01010101) >>> 24;
-}
-
-export function countBits(bits: BitSet): number {
-  let count = 0;
-  for (let i = 0; i < bits.length; i++) count += countBits32(bits[i]);
-  return count;
 }

@@ -4,7 +4,6 @@
 // A decoder never throws and never reads past the run of pages that its struct lies in (`end`): it counts a problem and
 // leaves the rest out. Everything taken from memory (counts, sizes, lengths) has a limit before it is used in a loop.
 
-import type { Uint8Column, Uint32Column } from '../base/columns.ts';
 import type { Problems } from '../base/problems.ts';
 import type { EdgeKind } from '../graph/heap-graph.ts';
 import type { MemoryImage } from '../memory/memory-image.ts';
@@ -115,11 +114,4 @@ export interface ObjectReader {
 
   /** Counts a problem of `kind` at `word` and marks the object as partial. */
   problem(kind: string, word: number): void;
-}
-
-/** Columns that receive edges in the order of discovery; targets are words until all objects are known. */
-export interface EdgeColumns {
-  targetWord: Uint32Column;
-  kind: Uint8Column;
-  label: Uint32Column;
 }

@@ -167,17 +167,6 @@ export interface CollectorFacts {
   collections: number[] | undefined;
 }
 
-/** Calls `visit` for each strong edge of `node`. For code that is not in a hot loop. */
-export function forEachEdge(
-  graph: HeapGraph,
-  node: NodeIndex,
-  visit: (target: NodeIndex, edge: EdgeIndex) => void,
-): void {
-  for (let edge = graph.firstEdge[node]; edge < graph.firstEdge[node + 1]; edge++) {
-    visit(graph.edgeTarget[edge], edge);
-  }
-}
-
 /** The node whose object lies at `address`; undefined if there is none. O(log n). */
 export function findNodeAt(graph: HeapGraph, address: number): NodeIndex | undefined {
   let low = 0;
