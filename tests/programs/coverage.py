@@ -2,7 +2,7 @@
 
 `coverage.py FOLDER` imports much of the standard library, fills the heap, collects garbage, and writes the closure of
 gc.get_objects() over gc.get_referents() to FOLDER: `ids`, `types`, `sizes`, `firsts`, `referents` as arrays of 64 bits, and
-`types.json`. Then it prints {"python", "pid", "objects"} and blocks in C code until stdin ends, allocating nothing.
+`types.txt`. Then it prints {"python", "pid", "objects"} and blocks in C code until stdin ends, allocating nothing.
 """
 
 import array
@@ -410,8 +410,8 @@ class Dump:
         for name in ("ids", "types", "sizes", "firsts", "referents"):
             with open(os.path.join(folder, name), "wb") as file:
                 getattr(self, name).tofile(file)
-        with open(os.path.join(folder, "types.json"), "w") as file:
-            json.dump(self.names, file)
+        with open(os.path.join(folder, "types.txt"), "w") as file:
+            file.write("\n".join(self.names))
         return len(self.ids)
 
 
