@@ -1,12 +1,11 @@
 // The command line as a user meets it: exit codes, messages, pipes, wrappers, Ctrl-C. Reports are parsed with their schemas.
 
-import { type ChildProcess, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { z } from 'zod';
 import { findProcessStat } from '../../src/memory/process-status.ts';
 import {
   captureSchema,
@@ -20,45 +19,17 @@ import {
   showSchema,
   topSchema,
 } from '../../src/report/schemas.ts';
+import {
+  finishCommand,
+  runCommand,
+  runJson,
+  startCommand,
+  untilStderr,
+} from '../support/command-line.ts';
 import { allPythons, type RunningPython, startPython } from '../support/pythons.ts';
 
-const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 const DEMO = fileURLToPath(new URL('../../demos/unbounded_cache.py', import.meta.url));
 const python = allPythons()[0];
-
-interface Result {
-  code: number | null;
-  stdout: string;
-  stderr: string;
-}
-
-function start(args: readonly string[], env: NodeJS.ProcessEnv = {}): ChildProcess {
-  return spawn(process.execPath, ['--import', 'tsx', MAIN, ...args], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-    env: { ...process.env, ...env },
-  });
-}
-
-function finish(child: ChildProcess): Promise<Result> {
-  let stdout = '';
-  let stderr = '';
-  child.stdout?.on('data', (chunk) => {
-    stdout += chunk;
-  });
-  child.stderr?.on('data', (chunk) => {
-    stderr += chunk;
-  });
-  return new Promise((resolve) => child.on('close', (code) => resolve({ code, stdout, stderr })));
-}
-
-const run = (...args: string[]): Promise<Result> => finish(start(args));
-
-/** Runs with --json and parses what was printed; a field that the schema does not know is an error. */
-async function runJson<S extends z.ZodType>(schema: S, ...args: string[]): Promise<z.infer<S>> {
-  const { stdout, stderr, code } = await run(...args, '--json');
-  if (stdout === '') throw new Error(`nothing on stdout (exit ${code}): ${stderr}`);
-  return schema.parse(JSON.parse(stdout));
-}
 
 let target: RunningPython<{ pid: number }>;
 let folder: string;
@@ -89,19 +60,19 @@ describe('wrong use', () => {
     [['demo', 'no-such-demo'], 'leakscope demo --list'],
     [['graph', '1', '0x1000', '-o', 'x.jpeg'], '.svg, .png'],
   ])('%j ends with 2 and says why', async (args, words) => {
-    const { code, stdout, stderr } = await run(...args);
+    const { code, stdout, stderr } = await runCommand(...args);
 
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
     expect(stderr).toContain(words);
   });
 
   test('help ends with 0 and shows examples, for every command', async () => {
-    const { stdout } = await run('--help');
+    const { stdout } = await runCommand('--help');
     const commands = [...stdout.matchAll(/^ {2}([a-z]+) .*$/gm)].map((match) => match[1]);
 
     expect(commands).toHaveLength(11);
     for (const command of commands) {
-      const help = await run(command, '--help');
+      const help = await runCommand(command, '--help');
       expect({ command, code: help.code }).toEqual({ command, code: 0 });
       expect(help.stdout).toContain('Examples:');
       expect(help.stdout).toContain('--json');
@@ -112,7 +83,7 @@ describe('wrong use', () => {
     const file = join(folder, 'random.lscope');
     writeFileSync(file, 'this is no snapshot');
 
-    const { code, stderr } = await run('top', file);
+    const { code, stderr } = await runCommand('top', file);
 
     expect(code).toBe(2);
     expect(stderr).toContain('random.lscope');
@@ -121,7 +92,7 @@ describe('wrong use', () => {
 
 describe('a process that cannot be read', () => {
   test('a pid that is not in use ends with 3', async () => {
-    const { code, stderr } = await run('top', '4194303');
+    const { code, stderr } = await runCommand('top', '4194303');
 
     expect(code).toBe(3);
     expect(stderr).toContain('no such process');
@@ -130,7 +101,7 @@ describe('a process that cannot be read', () => {
   test('a process that is no Python ends with 2', async () => {
     const sleeper = spawn('sleep', ['60']);
     try {
-      const { code, stderr } = await run('top', `${sleeper.pid}`);
+      const { code, stderr } = await runCommand('top', `${sleeper.pid}`);
 
       expect(code).toBe(2);
       expect(stderr).toContain('not a Python');
@@ -151,7 +122,7 @@ describe('a process that cannot be read', () => {
       );
       const { pid } = JSON.parse(ready) as { pid: number };
 
-      const { code, stderr } = await run('top', `${wrapper.pid}`);
+      const { code, stderr } = await runCommand('top', `${wrapper.pid}`);
 
       expect(code).toBe(2);
       expect(stderr).toContain(`Python child is ${pid}`);
@@ -212,14 +183,14 @@ describe('reports follow their schemas', () => {
     const file = join(folder, 'precious.lscope');
     writeFileSync(file, 'precious');
 
-    const { code } = await run('capture', `${target.pid}`, '-o', file);
+    const { code } = await runCommand('capture', `${target.pid}`, '-o', file);
 
     expect(code).toBe(2);
     expect(readFileSync(file, 'utf8')).toBe('precious');
   });
 
   test('an address without an object ends with 2', async () => {
-    const { code, stderr } = await run('show', `${target.pid}`, '0x1008');
+    const { code, stderr } = await runCommand('show', `${target.pid}`, '0x1008');
 
     expect(code).toBe(2);
     expect(stderr).toContain('no object at 0x1008');
@@ -228,23 +199,23 @@ describe('reports follow their schemas', () => {
 
 describe('text', () => {
   test('in a pipe there are no colours and no progress', async () => {
-    const { stdout, stderr } = await run('top', `${target.pid}`, '-n', '3');
+    const { stdout, stderr } = await runCommand('top', `${target.pid}`, '-n', '3');
 
     expect(stdout).not.toContain('\u001b');
     expect(stderr).toBe('');
   });
 
   test('--progress shows phases where stderr is no terminal', async () => {
-    const { stderr } = await run('top', `${target.pid}`, '--progress');
+    const { stderr } = await runCommand('top', `${target.pid}`, '--progress');
 
     expect(stderr).toContain('retained sizes');
   });
 
   test('a reader that goes away early is no error', async () => {
-    const child = start(['top', `${target.pid}`, '-n', '100000']);
+    const child = startCommand(['top', `${target.pid}`, '-n', '100000']);
     child.stdout?.once('data', () => child.stdout?.destroy());
 
-    const { code, stderr } = await finish(child);
+    const { code, stderr } = await finishCommand(child);
 
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
   });
@@ -252,8 +223,8 @@ describe('text', () => {
 
 describe('Ctrl-C', () => {
   test('in the middle of a hunt ends with 130, and the target runs on', async () => {
-    const child = start(['hunt', `${target.pid}`, '--every', '60s', '--progress']);
-    const result = finish(child);
+    const child = startCommand(['hunt', `${target.pid}`, '--every', '60s', '--progress']);
+    const result = finishCommand(child);
     await untilStderr(child, /capture 2 of/);
 
     child.kill('SIGINT');
@@ -264,11 +235,11 @@ describe('Ctrl-C', () => {
 
   test('ends the program that leakscope started', async () => {
     const [program, ...args] = python.command;
-    const child = start(
+    const child = startCommand(
       ['hunt', '--every', '60s', '--progress', '--', 'timeout', '60', program, ...args, DEMO],
-      { ...python.env },
+      { env: python.env },
     );
-    const result = finish(child);
+    const result = finishCommand(child);
     const text = await untilStderr(child, /capture 1 of|capture 2 of/);
     const pid = Number(/"pid": (\d+)/.exec(text)?.[1]);
     expect(findProcessStat(pid)).toBeDefined();
@@ -283,11 +254,11 @@ describe('Ctrl-C', () => {
 describe('a program behind --', () => {
   test('is hunted through its wrapper and ended, and its output is not on stdout', async () => {
     const [program, ...args] = python.command;
-    const child = start(
+    const child = startCommand(
       ['hunt', '--every', '1s', '--json', '--', 'timeout', '60', program, ...args, DEMO],
-      { ...python.env },
+      { env: python.env },
     );
-    const { code, stdout, stderr } = await finish(child);
+    const { code, stdout, stderr } = await finishCommand(child);
 
     const report = huntSchema.parse(JSON.parse(stdout));
     const pid = Number(/"pid": (\d+)/.exec(stderr)?.[1]);
@@ -297,21 +268,9 @@ describe('a program behind --', () => {
   });
 
   test('that ends at once is an error with its exit code', async () => {
-    const { code, stderr } = await run('hunt', '--', 'sh', '-c', 'exit 7');
+    const { code, stderr } = await runCommand('hunt', '--', 'sh', '-c', 'exit 7');
 
     expect(code).toBe(3);
     expect(stderr).toContain('exit code 7');
   });
 });
-
-/** All of stderr up to the first match. */
-function untilStderr(child: ChildProcess, pattern: RegExp): Promise<string> {
-  return new Promise((resolve, reject) => {
-    let text = '';
-    child.stderr?.on('data', (chunk) => {
-      text += chunk;
-      if (pattern.test(text)) resolve(text);
-    });
-    child.on('close', () => reject(new Error(`ended before ${pattern}: ${text}`)));
-  });
-}
