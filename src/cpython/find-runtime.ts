@@ -347,7 +347,8 @@ function describeBuild(
   sysdict: Address,
   file: string,
 ): string {
-  const facts = ['x86-64'];
+  // A process is read on the machine that it runs on.
+  const facts = [process.arch === 'arm64' ? 'arm64 (not verified)' : 'x86-64'];
   const name = baseName(file);
   facts.push(/^libpython/.test(name) ? `shared ${name}` : `static ${name || '(unknown file)'}`);
   const version = findInDict(memory, layout, sysdict, 'version');

@@ -6,9 +6,11 @@
 // stopped across turns of the event loop.
 
 import { assert } from '../base/assert.ts';
-import { AccessError } from '../base/errors.ts';
+import { AccessError, UnsupportedError } from '../base/errors.ts';
 import { openLiveMemory } from './access.ts';
 import type { LiveMemory } from './live-memory.ts';
+import { findKernelPageBytes } from './mappings.ts';
+import { PAGE_SIZE } from './memory-image.ts';
 import {
   findProcess,
   findProcessStat,
@@ -197,6 +199,7 @@ export class LiveTarget {
  * process that is gone, not ours, stopped, traced, or leakscope itself.
  */
 export function openTarget(pid: number, control: ProcessControl = systemControl): LiveTarget {
+  refuseOtherPages();
   if (pid === process.pid) throw cannotStop(pid, 'it is leakscope itself', 'Give another pid.');
   const memory = openLiveMemory(pid);
   try {
@@ -209,6 +212,17 @@ export function openTarget(pid: number, control: ProcessControl = systemControl)
     memory.close();
     throw error;
   }
+}
+
+/** Copies are made in pages of 4 KiB; some arm64 kernels have larger ones. */
+function refuseOtherPages(): void {
+  const pageBytes = findKernelPageBytes();
+  if (pageBytes === undefined || pageBytes === PAGE_SIZE) return;
+  throw new UnsupportedError({
+    fact: 'Cannot copy processes on this machine',
+    reason: `its kernel has pages of ${pageBytes / 1024} KiB; leakscope knows pages of 4 KiB`,
+    next: 'Run the program under a kernel with pages of 4 KiB.',
+  });
 }
 
 function refuseState(status: ProcessStatus): void {

@@ -10,8 +10,8 @@ import { PAGE_SIZE } from './memory-image.ts';
 import type { Address, MemoryReader } from './memory-reader.ts';
 
 const TWO_32 = 2 ** 32;
-/** Where user space ends on x86-64 (the vsyscall page lies above and is not memory of the process). */
-const ADDRESS_END = 2 ** 47;
+/** Where user space ends at the latest: 2^47 on x86-64 (the vsyscall page lies far above), 2^48 on arm64. */
+const ADDRESS_END = 2 ** 48;
 /** No value or buffer that is read at once is larger; what claims to be is damaged. */
 const MAX_READ_BYTES = 2 ** 31;
 /** Pages are in the processor's cache when chunks are small. */

@@ -165,3 +165,13 @@ export class Pagemap {
     closeSync(this.fd);
   }
 }
+
+/** Bytes of the kernel's pages, as this process's own mappings tell; undefined if the kernel does not say. */
+export function findKernelPageBytes(): number | undefined {
+  try {
+    const match = /^KernelPageSize: +(\d+) kB$/m.exec(readFileSync('/proc/self/smaps', 'utf8'));
+    return match === null ? undefined : Number(match[1]) * 1024;
+  } catch {
+    return undefined;
+  }
+}
