@@ -4,13 +4,12 @@
 
 import { type BitSet, countBits32, hasBit, makeBitSet, setBit } from '../base/bit-set.ts';
 import {
-  type Float64Column,
   growableUint8,
   growableUint32,
   type Uint8Column,
   type Uint32Column,
 } from '../base/columns.ts';
-import type { FoundObjects } from '../cpython/find-objects.ts';
+import { type FoundObjects, LARGE } from '../cpython/find-objects.ts';
 import type { ObjectReader, TypeInfo } from '../cpython/object-reader.ts';
 import {
   type CaptureFacts,
@@ -69,8 +68,8 @@ export function buildGraph(options: BuildGraphOptions): HeapGraph {
     edgeCount: edgeTarget.length,
     address: buildAddresses(found),
     typeId: found.typeId.finish(),
-    shallowSize: found.shallowSize.finish(),
-    allocatedSize: found.allocatedSize.finish(),
+    shallowSize: widenSizes(found, found.shallowSize, 'shallow'),
+    allocatedSize: widenSizes(found, found.allocatedSize, 'allocated'),
     referenceCount,
     nodeFlags,
     ...previews,
@@ -114,21 +113,31 @@ interface RowMoves {
 }
 
 function findRowMoves(found: FoundObjects, nodeOf: (word: number) => number): RowMoves {
-  const words = found.word.array;
-  const count = found.word.length;
-  let headCount = Math.min(1, count);
-  while (headCount < count && words[headCount] > words[headCount - 1]) headCount++;
-  const tailBits = makeBitSet(found.objectBits.length * 32);
-  for (let row = headCount; row < count; row++) setBit(tailBits, words[row]);
-  const placeOf = makeRankOf(tailBits);
-  const node = new Uint32Array(count - headCount);
-  const tailRow = new Uint32Array(count - headCount);
-  for (let row = headCount; row < count; row++) {
-    const place = placeOf(words[row]);
+  const words = found.word.finish();
+  let headCount = Math.min(1, words.length);
+  while (headCount < words.length && words[headCount] > words[headCount - 1]) headCount++;
+  const head = words.subarray(0, headCount);
+  const node = new Uint32Array(words.length - headCount);
+  const tailRow = new Uint32Array(words.length - headCount);
+  for (let row = headCount; row < words.length; row++) {
+    // The objects before it are those of the head and those of the tail, in whose order it is found.
+    const place = nodeOf(words[row]) - countBelow(head, words[row]);
     node[place] = nodeOf(words[row]);
     tailRow[place] = row - headCount;
   }
   return { headCount, node, tailRow };
+}
+
+/** How many of the `ascending` are less than `value`. */
+function countBelow(ascending: Uint32Array, value: number): number {
+  let low = 0;
+  let high = ascending.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (ascending[middle] < value) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }
 
 /** Puts all columns of `found` into the order of nodes, in their own storage: beside them there is the tail alone. */
@@ -143,7 +152,7 @@ function sortRows(found: FoundObjects, moves: RowMoves): void {
 }
 
 /** From the end on, so that nothing is overwritten before it has moved. */
-function sortColumn(column: Uint8Column | Uint32Column | Float64Column, moves: RowMoves): void {
+function sortColumn(column: Uint8Column | Uint32Column, moves: RowMoves): void {
   const { headCount, node, tailRow } = moves;
   const cells = column.array;
   const tail = cells.slice(headCount, column.length);
@@ -229,6 +238,20 @@ function buildPreviews({
 /** Detaches the storage, whoever refers to it; its memory is free at the next collection, which large columns bring. */
 function releaseBytes(cells: Uint32Array): void {
   structuredClone(cells.buffer, { transfer: [cells.buffer as ArrayBuffer] });
+}
+
+function widenSizes(
+  found: FoundObjects,
+  narrow: Uint32Column,
+  name: 'shallow' | 'allocated',
+): Float64Array {
+  const size = new Float64Array(narrow.finish());
+  const words = found.word.array;
+  for (let node = size.indexOf(LARGE); node >= 0; node = size.indexOf(LARGE, node + 1)) {
+    size[node] = found.largeSizes.get(words[node])?.[name] ?? LARGE;
+  }
+  narrow.clear();
+  return size;
 }
 
 function buildAddresses({ image, word }: FoundObjects): Float64Array {

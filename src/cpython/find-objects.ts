@@ -10,8 +10,6 @@
 
 import { type BitSet, hasBit, makeBitSet, setBit } from '../base/bit-set.ts';
 import {
-  type Float64Column,
-  growableFloat64,
   growableUint8,
   growableUint32,
   type Uint8Column,
@@ -36,6 +34,11 @@ const LOWEST_ADDRESS = 0x10000;
 
 /** Fewer strings are interned in no Python that has started. */
 const MIN_INTERNED = 1000;
+
+/** A size that does not fit into 32 bits. */
+export const LARGE = 0xffffffff;
+/** More objects of 4 GiB are damaged memory. */
+const MAX_LARGE = 1 << 16;
 
 /** How a version counts references. `ob_refcnt` is checked before an object is believed. */
 export interface ReferenceCounts {
@@ -80,8 +83,11 @@ export interface FoundObjects {
   /** Per object: word at which it begins. */
   word: Uint32Column;
   typeId: Uint32Column;
-  shallowSize: Float64Column;
-  allocatedSize: Float64Column;
+  /** Bytes, as `allocatedSize`; LARGE where `largeSizes` has both. */
+  shallowSize: Uint32Column;
+  allocatedSize: Uint32Column;
+  /** By word: objects of 4 GiB and more. */
+  largeSizes: Map<number, { shallow: number; allocated: number }>;
   referenceCount: Uint32Column;
   flags: Uint8Column;
   /** Objects + 1 cells: the edges of object i are [firstEdge[i], firstEdge[i + 1]). */
@@ -124,6 +130,8 @@ export class ObjectFinder implements ObjectReader {
   private readonly edgeTargetWord: Uint32Column;
   private readonly edgeKind: Uint8Column;
   private readonly edgeLabel: Uint32Column;
+  /** Rows of the three columns of edges; their own lengths follow when a portion is done. */
+  private edgeCount = 0;
   private readonly weakSourceWord = growableUint32();
   private readonly weakTargetWord = growableUint32();
   private readonly stringIds = new Map<string, number>();
@@ -178,8 +186,13 @@ export class ObjectFinder implements ObjectReader {
 
   private admit(word: number, typeId: number): void {
     setBit(this.objectBits, word);
-    this.word.push(word);
-    this.typeId.push(typeId);
+    // Not `push`, here and below: one function for arrays of all kinds is slow where every object passes.
+    const row = this.word.length;
+    if (row === this.word.array.length) growTogether([this.word, this.typeId], row);
+    this.word.array[row] = word;
+    this.typeId.array[row] = typeId;
+    this.word.length = row + 1;
+    this.typeId.length = row + 1;
   }
 
   /** Announces all objects of the collector's lists, before blocks are added. `areComplete`: no list was left early. */
@@ -302,9 +315,14 @@ export class ObjectFinder implements ObjectReader {
   }
 
   private pushEdge(targetWord: number, kind: EdgeKind, label: number): void {
-    this.edgeTargetWord.push(targetWord);
-    this.edgeKind.push(kind);
-    this.edgeLabel.push(label);
+    const edge = this.edgeCount;
+    if (edge === this.edgeTargetWord.array.length) {
+      growTogether([this.edgeTargetWord, this.edgeKind, this.edgeLabel], edge);
+    }
+    this.edgeTargetWord.array[edge] = targetWord;
+    this.edgeKind.array[edge] = kind;
+    this.edgeLabel.array[edge] = label;
+    this.edgeCount = edge + 1;
   }
 
   weakReference(lo: number, hi: number): void {
@@ -421,8 +439,9 @@ export class ObjectFinder implements ObjectReader {
       objectBits: this.objectBits,
       word: this.word,
       typeId: this.typeId,
-      shallowSize: growableFloat64(this.expectedCount),
-      allocatedSize: growableFloat64(this.expectedCount),
+      shallowSize: growableUint32(this.expectedCount),
+      allocatedSize: growableUint32(this.expectedCount),
+      largeSizes: new Map(),
       referenceCount: growableUint32(this.expectedCount),
       flags: growableUint8(this.expectedCount),
       firstEdge: growableUint32(this.expectedCount + 1),
@@ -446,16 +465,23 @@ export class ObjectFinder implements ObjectReader {
    */
   decodeSome(found: FoundObjects, limit: number): boolean {
     const start = found.flags.length;
-    for (let i = start; i < this.word.length && i < start + limit; i++) {
-      this.decodeObject(this.word.array[i], this.typeId.array[i], found);
-      const first = found.firstEdge.array[i];
+    let row = start;
+    for (; row < this.word.length && row < start + limit; row++) {
+      if (row === found.flags.array.length) growDecoded(found, row);
+      const first = this.edgeCount;
+      this.decodeObject(row, found);
       // A small dict is not worth looking up: that would cost every object.
-      if (this.edgeTargetWord.length - first >= 64) this.dropWeakEdges(i, first);
-      found.firstEdge.push(this.edgeTargetWord.length);
+      if (this.edgeCount - first >= 64) this.dropWeakEdges(row, first);
+      found.firstEdge.array[row + 1] = this.edgeCount;
     }
+    for (const column of decodedColumns(found)) column.length = row;
+    found.firstEdge.length = row + 1;
+    found.edgeTargetWord.length = this.edgeCount;
+    found.edgeKind.length = this.edgeCount;
+    found.edgeLabel.length = this.edgeCount;
     found.referencesFollowed = this.referencesFollowed;
     found.referencesLost = this.referencesLost;
-    return found.flags.length < this.word.length;
+    return row < this.word.length;
   }
 
   /** The entries of a weak dict were decoded so that what they refer to is found; they are no references. */
@@ -464,10 +490,7 @@ export class ObjectFinder implements ObjectReader {
       this.weakDicts.size > 0
         ? this.weakDicts.has(this.word.array[row])
         : this.looksLikeInterned(firstEdge);
-    if (!isWeak) return;
-    this.edgeTargetWord.length = firstEdge;
-    this.edgeKind.length = firstEdge;
-    this.edgeLabel.length = firstEdge;
+    if (isWeak) this.edgeCount = firstEdge;
   }
 
   /**
@@ -476,7 +499,7 @@ export class ObjectFinder implements ObjectReader {
    */
   private looksLikeInterned(firstEdge: number): boolean {
     const targets = this.edgeTargetWord.array;
-    const end = this.edgeTargetWord.length;
+    const end = this.edgeCount;
     if (end - firstEdge < MIN_INTERNED * 2) return false;
     const stateWord = this.layout.word('PyASCIIObject.state');
     for (let edge = firstEdge; edge + 1 < end; edge += 2) {
@@ -487,8 +510,10 @@ export class ObjectFinder implements ObjectReader {
     return true;
   }
 
-  private decodeObject(word: number, typeId: number, found: FoundObjects): void {
+  private decodeObject(row: number, found: FoundObjects): void {
     const halves = this.halves;
+    const word = this.word.array[row];
+    const typeId = this.typeId.array[row];
     const type = this.types.types[typeId];
     const bodyEnd = word + ((this.types.minimumSize[typeId] + 7) >>> 3);
     this.currentWord = word;
@@ -505,15 +530,25 @@ export class ObjectFinder implements ObjectReader {
     }
     const count = this.options.referenceCounts.decode(halves[word * 2], halves[word * 2 + 1]);
     const allocated = this.ownBlockBytes(word, type);
-    found.shallowSize.push(this.shallowBytes);
-    found.allocatedSize.push(allocated + this.ownedBytes);
-    found.referenceCount.push(count);
-    found.flags.push(
+    found.shallowSize.array[row] = this.shallowBytes;
+    found.allocatedSize.array[row] = allocated + this.ownedBytes;
+    if (this.shallowBytes >= LARGE || allocated + this.ownedBytes >= LARGE) {
+      this.noteLargeSizes(row, allocated, found);
+    }
+    found.referenceCount.array[row] = count;
+    found.flags.array[row] =
       (hasBit(this.trackedBits, word) ? NodeFlag.tracked : 0) |
-        (count === NONE ? NodeFlag.immortal : 0) |
-        (allocated === 0 && !this.options.chunks.isHeap(word) ? NodeFlag.static : 0) |
-        (this.partial ? NodeFlag.partial : 0),
-    );
+      (count === NONE ? NodeFlag.immortal : 0) |
+      (allocated === 0 && !this.options.chunks.isHeap(word) ? NodeFlag.static : 0) |
+      (this.partial ? NodeFlag.partial : 0);
+  }
+
+  private noteLargeSizes(row: number, ownBytes: number, found: FoundObjects): void {
+    found.shallowSize.array[row] = LARGE;
+    found.allocatedSize.array[row] = LARGE;
+    if (found.largeSizes.size >= MAX_LARGE) return;
+    const allocated = ownBytes + this.ownedBytes;
+    found.largeSizes.set(this.word.array[row], { shallow: this.shallowBytes, allocated });
   }
 
   /** What all objects have in common: the type of a heap type's instance, slots, and what nothing explains. */
@@ -549,5 +584,27 @@ export class ObjectFinder implements ObjectReader {
     const start = address - type.preheaderBytes - this.options.blockHeaderBytes;
     const hi = Math.floor(start / TWO_32);
     return this.options.chunks.blockBytesAt((start - hi * TWO_32) >>> 0, hi);
+  }
+}
+
+/** What has a cell per decoded object, but for `firstEdge`, which has one more. */
+const decodedColumns = (found: FoundObjects): (Uint8Column | Uint32Column)[] => [
+  found.shallowSize,
+  found.allocatedSize,
+  found.referenceCount,
+  found.flags,
+];
+
+function growDecoded(found: FoundObjects, length: number): void {
+  growTogether(decodedColumns(found), length);
+  found.firstEdge.length = length + 1;
+  found.firstEdge.reserve(found.flags.array.length - length);
+}
+
+/** Makes room behind `length` cells in all of `columns`. */
+function growTogether(columns: readonly (Uint8Column | Uint32Column)[], length: number): void {
+  for (const column of columns) {
+    column.length = length;
+    column.reserve(1);
   }
 }
