@@ -262,13 +262,18 @@ function isMadeOfSurvivors(series: ShapeSeries, survivors: Float64Array, shape: 
   const captureCount = series.count.length;
   let unchanged = true;
   let surviving = true;
+  let newCount = 0;
   for (let round = 1; round < captureCount; round++) {
     const before = series.count[round - 1][shape];
     const grown = series.count[round][shape] - before;
     if (survivors[shape * captureCount + round] < grown * MIN_SURVIVING_SHARE) surviving = false;
+    newCount += survivors[shape * captureCount + round];
     if (series.gone[round - 1][shape] > before * 0.01) unchanged = false;
   }
-  return surviving || (unchanged && series.count[0][shape] >= MIN_UNCHANGED);
+  // Old objects whose best path changed make a shape grow, too: without new ones it is no growth.
+  const grown = series.count[captureCount - 1][shape] - series.count[0][shape];
+  const hasNew = newCount >= grown * MIN_SURVIVING_SHARE;
+  return surviving || (unchanged && hasNew && series.count[0][shape] >= MIN_UNCHANGED);
 }
 
 interface AttachedObjects {

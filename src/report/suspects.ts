@@ -3,7 +3,6 @@
 
 import { findFunctionsNaming } from '../analysis/code-names.ts';
 import { computeDominators, computeRetainedSizes } from '../analysis/dominators.ts';
-import { findCycle } from '../analysis/garbage.ts';
 import type { Growth, GrowthRow } from '../analysis/growth.ts';
 import { findPath, type HeapPath } from '../analysis/path-steps.ts';
 import {
@@ -13,17 +12,17 @@ import {
 } from '../analysis/second-holder.ts';
 import { formatShapePath } from '../analysis/shapes.ts';
 import { formatAddress, formatBytes, formatCount, formatNumberOf } from '../base/format.ts';
-import { HASH_START, hashText } from '../base/hash.ts';
 import {
   EdgeKind,
   findPreview,
   type HeapGraph,
   NONE,
   type NodeIndex,
+  RootKind,
   typeNameOf,
 } from '../graph/heap-graph.ts';
 import { buildReverseEdges } from '../graph/reverse-edges.ts';
-import { adviseOnCycles, adviseOnRetained } from './advice.ts';
+import { adviseOnRetained } from './advice.ts';
 import type { HuntEvidence } from './evidence.ts';
 import { mergeRows } from './merge-rows.ts';
 import { writePath } from './path-text.ts';
@@ -46,7 +45,7 @@ export interface SuspectContext {
 
 type Findings = HuntReport['findings'];
 
-const HOUR_MS = 3_600_000;
+export const HOUR_MS = 3_600_000;
 /** Growth of fewer objects in all is told as a finding, unless every round brings at least two that stay. */
 const FEW_OBJECTS = 10;
 /** Fits a line of a terminal behind its label and address. */
@@ -84,7 +83,7 @@ export function buildSuspects(
   return { suspects, findings };
 }
 
-const last = <T>(values: readonly T[]): T => values[values.length - 1];
+export const last = <T>(values: readonly T[]): T => values[values.length - 1];
 const grownBytes = (row: GrowthRow): number => last(row.bytes) - row.bytes[0];
 
 /** What keeps the holder from growing for ever, as words; undefined if nothing does. */
@@ -161,7 +160,7 @@ function buildSuspect(context: SuspectContext, row: GrowthRow): Suspect {
 }
 
 /** `bytes` of a growth; of a suspect that outgrew the whole, since other things shrank, all of it. */
-const shareOf = (bytes: number, growth: number): number =>
+export const shareOf = (bytes: number, growth: number): number =>
   bytes <= 0 ? 0 : growth <= bytes ? 1 : bytes / growth;
 
 /** Whether many containers of one kind grow (a list for each user), none of them with most of the new objects. */
@@ -253,7 +252,10 @@ function findAlsoHeldBy(
   return others.paths.map((other) => writePath(graph, other).text);
 }
 
-const writeExample = (graph: HeapGraph, node: NodeIndex): NonNullable<Suspect['example']> => ({
+export const writeExample = (
+  graph: HeapGraph,
+  node: NodeIndex,
+): NonNullable<Suspect['example']> => ({
   address: formatAddress(graph.address[node]),
   repr: formatRepr(graph, node, EXAMPLE_LENGTH),
 });
@@ -273,111 +275,27 @@ function doubtsOn(context: SuspectContext, row: GrowthRow): string[] {
       `only ${formatNumberOf(grown, 'object')} (${formatBytes(grownBytes(row))}) more, fewer than ${FEW_OBJECTS}`,
     );
   }
+  if (row.holder === undefined && !isNamedRoot(context, row)) {
+    doubts.push(
+      'what holds them was not found: C code, or a place that leakscope does not understand',
+    );
+  }
   if (isWithinTurnover(row)) {
     doubts.push('so many of these objects come and go that this growth may be chance');
   }
   return doubts;
 }
 
+/** Whether what the objects hang on by themselves has a name (an atexit callback), and is not just "held from C". */
+function isNamedRoot({ evidence }: SuspectContext, row: GrowthRow): boolean {
+  const { graph, tree } = evidence;
+  const root = row.examples.length === 0 ? NONE : tree.rootRow[row.examples[0]];
+  if (root === NONE) return false;
+  return graph.rootKind[root] !== RootKind.native && graph.rootKind[root] !== RootKind.interned;
+}
+
 /** Objects that come and go make the count vary by about the square root of their number, even when nothing leaks. */
 function isWithinTurnover(row: GrowthRow): boolean {
   if (row.measure !== 'objects') return false;
   return row.perRound.some((round, i) => round.count < 2 * Math.sqrt(row.gone[i] ?? 0));
-}
-
-/** Cyclic garbage that grows and that the collector does not take: a suspect, or a finding when it is merely late. */
-export function buildCycleSuspect(context: SuspectContext): {
-  suspect: Suspect | undefined;
-  findings: Findings;
-} {
-  const { evidence } = context;
-  const { captures } = evidence;
-  const sizes = captures.map((capture) => capture.garbageBytes);
-  const grown = last(sizes) - sizes[0];
-  const growsEveryRound = sizes.every((bytes, i) => i === 0 || bytes > sizes[i - 1]);
-  const collector = last(captures).collector;
-  const isOff = collector !== undefined && (!collector.enabled || collector.thresholds[0] === 0);
-  if (captures.length < 2 || !growsEveryRound || grown < 4096 || !isOff) {
-    const findings: Findings = [];
-    if (last(sizes) > 1 << 20) {
-      const text =
-        'unreachable cycles wait for the collector, which is switched on; they are no leak by themselves';
-      findings.push({ kind: 'delayed-garbage', bytes: grown, text });
-    }
-    return { suspect: undefined, findings };
-  }
-  return { suspect: cycleSuspect(context, sizes, grown), findings: [] };
-}
-
-function cycleSuspect(context: SuspectContext, sizes: number[], bytes: number): Suspect {
-  const { evidence, elapsedMs, enoughRounds } = context;
-  const { graph, tree, garbage, captures } = evidence;
-  const type = mainTypeOf(captures.map((capture) => capture.garbageByType));
-  const counts = captures.map((capture) => capture.garbageByType.get(type) ?? 0);
-  const example = garbage.nodes.find((node) => typeNameOf(graph, node) === type);
-  const edges = example === undefined ? undefined : findCycle(graph, tree, example);
-  const steps =
-    edges === undefined || example === undefined ? [] : cycleTypes(graph, example, edges);
-  const count = last(counts) - counts[0];
-  const shape = `unreachable cycle ${steps.join(' -> ')}`;
-  return {
-    kind: 'cycles',
-    verdict: enoughRounds ? 'leaking' : 'unknown',
-    fingerprint: hashText(shape, HASH_START).toString(16).padStart(8, '0'),
-    type,
-    count,
-    bytes,
-    bytesPerHour: (bytes * HOUR_MS) / elapsedMs,
-    countPerSecond: (count * 1000) / elapsedMs,
-    explains: shareOf(bytes, context.reachableGrowthBytes + context.garbageGrowthBytes),
-    perRound: sizes
-      .slice(1)
-      .map((size, i) => ({ count: counts[i + 1] - counts[i], bytes: size - sizes[i] })),
-    path: steps,
-    shape,
-    steps: [],
-    holder: null,
-    holderType: null,
-    holderLength: null,
-    contents: typesOf(captures),
-    alsoHeldBy: null,
-    namedIn: [],
-    allocatedAt: null,
-    example: example === undefined ? null : writeExample(graph, example),
-    reasons: enoughRounds ? [] : [`${formatNumberOf(sizes.length - 1, 'round')}; three are needed`],
-    advice: adviseOnCycles(steps),
-  };
-}
-
-/** The type that grew most among the garbage, a class of the program rather than a built-in. */
-function mainTypeOf(rounds: readonly ReadonlyMap<string, number>[]): string {
-  const first = rounds[0];
-  const rows = [...last(rounds)]
-    .map(([type, count]) => ({ type, grown: count - (first.get(type) ?? 0) }))
-    .sort((a, b) => b.grown - a.grown || (a.type < b.type ? -1 : 1));
-  const most = rows[0]?.grown ?? 0;
-  const ofProgram = rows.find((row) => row.type.includes('.') && row.grown * 4 >= most);
-  return (ofProgram ?? rows[0])?.type ?? 'object';
-}
-
-function typesOf(captures: HuntEvidence['captures']): Suspect['contents'] {
-  const first = captures[0].garbageByType;
-  return [...last(captures).garbageByType]
-    .map(([type, count]) => ({ type, count: count - (first.get(type) ?? 0), bytes: 0 }))
-    .filter((row) => row.count > 0)
-    .sort((a, b) => b.count - a.count)
-    .slice(0, 8);
-}
-
-/** `Node`, `.parent`, `Node`: the types around a cycle and the attributes between them. */
-function cycleTypes(graph: HeapGraph, start: NodeIndex, edges: readonly number[]): string[] {
-  const steps = [typeNameOf(graph, start)];
-  for (const edge of edges.slice(0, 12)) {
-    const label = graph.edgeLabel[edge];
-    const isNamed = graph.edgeKind[edge] === EdgeKind.attribute && label !== NONE;
-    const name = isNamed ? `.${graph.strings[label]} ` : '';
-    if (graph.edgeKind[edge] === EdgeKind.instanceDict) continue;
-    steps.push(`${name}${typeNameOf(graph, graph.edgeTarget[edge])}`);
-  }
-  return steps;
 }

@@ -6,10 +6,11 @@
 
 import { computeGrowth, type Growth } from '../analysis/growth.ts';
 import { formatBytes, formatDuration } from '../base/format.ts';
+import { buildCycleSuspect } from './cycle-suspect.ts';
 import type { CaptureEvidence, HuntEvidence } from './evidence.ts';
 import { buildTarget } from './report-parts.ts';
 import type { HuntReport, Suspect } from './schemas.ts';
-import { buildCycleSuspect, buildSuspects, type SuspectContext } from './suspects.ts';
+import { buildSuspects, type SuspectContext } from './suspects.ts';
 import { leakscopeVersion } from './version.ts';
 
 /** A resident set moves by this much without any cause in the program. */
@@ -17,6 +18,8 @@ const RSS_NOISE_BYTES = 1 << 20;
 const RSS_NOISE_SHARE = 0.01;
 /** Two rounds may both grow by chance; three in a row of what stays do not. */
 const ROUNDS_NEEDED = 3;
+/** Of the growth. */
+const MINOR_SHARE = 0.05;
 const GOOD_COVERAGE = 0.98;
 
 const HOUR_MS = 3_600_000;
@@ -40,6 +43,7 @@ export function judgeHunt(evidence: HuntEvidence): HuntReport {
   const cycles = buildCycleSuspect(context);
   if (cycles.suspect !== undefined) suspects.push(cycles.suspect);
   findings.push(...cycles.findings);
+  demoteMinor(suspects, findings);
   suspects.sort((a, b) => b.explains - a.explains || b.bytes - a.bytes);
   const rssGrowth = last.line.rssBytes - first.line.rssBytes;
   const judged = decide(context, suspects, ledger.growth.notExplained ?? 0, growth);
@@ -58,6 +62,17 @@ export function judgeHunt(evidence: HuntEvidence): HuntReport {
     problems: last.problems,
     next: suggestCommands(evidence, suspects),
   };
+}
+
+/** Beside a clear leak, a small growth that the evidence does not decide is a remark and no suspect. */
+function demoteMinor(suspects: Suspect[], findings: HuntReport['findings']): void {
+  if (!suspects.some((suspect) => suspect.verdict === 'leaking')) return;
+  for (let i = suspects.length - 1; i >= 0; i--) {
+    const { verdict, explains, bytes, shape, reasons } = suspects[i];
+    if (verdict === 'leaking' || explains >= MINOR_SHARE) continue;
+    findings.push({ kind: 'small-growth', bytes, text: `${shape}: ${reasons.join('; ')}` });
+    suspects.splice(i, 1);
+  }
 }
 
 function accountsOf(capture: CaptureEvidence): Record<string, number> {
