@@ -1,0 +1,146 @@
+import { describe, expect, test } from 'vitest';
+import { drawGraph } from '../../tests/support/drawn-graph.ts';
+import type { CaptureFacts } from '../graph/heap-graph.ts';
+import { EvidenceCollector } from './evidence.ts';
+import { type HuntReport, huntSchema } from './schemas.ts';
+import { judgeHunt } from './verdict.ts';
+
+interface Given {
+  captures?: number;
+  wanted?: number;
+  /** Text of the graph at each capture. */
+  draw: (capture: number) => string;
+  facts?: (capture: number) => Partial<CaptureFacts>;
+}
+
+const START_MS = Date.UTC(2026, 0, 1);
+
+/** The report on captures five seconds apart. */
+function judge({ captures = 4, wanted = captures, draw, facts }: Given): HuntReport {
+  const collector = new EvidenceCollector();
+  for (let i = 0; i < captures; i++) {
+    const { graph } = drawGraph(draw(i));
+    const at = new Date(START_MS + i * 5000).toISOString();
+    const capture = { ...graph.capture, at, rssBytes: 100e6, coverage: 1, ...facts?.(i) };
+    collector.add({ ...graph, capture });
+  }
+  const evidence = collector.finish([], wanted);
+  if (evidence === undefined) throw new Error('no capture');
+  return huntSchema.parse(judgeHunt(evidence));
+}
+
+const list = (count: number, text: (i: number) => string, separator: string): string =>
+  Array.from({ length: count }, (_, i) => text(i)).join(separator);
+
+const address = (area: number, i: number): string =>
+  `@0x${(area * 0x1000000 + i * 0x40).toString(16)}`;
+
+/** `app.open`, a container of `count` tickets. */
+const holding = (count: number, container = 'list', preview = ''): string => `
+  root module app -> app
+  app: module 64 ${address(1, 0)} .open -> open
+  open: ${container} 232 ${address(1, 1)} ${preview} ${list(count, (i) => `[${i}] -> t${i}`, ', ')}
+  ${list(count, (i) => `t${i}: app.Ticket 4096 ${address(2, i)}`, '\n')}
+`;
+
+/** Two objects that hold each other, `count` times, and no root. */
+const cycles = (count: number): string => `
+  root module app -> app
+  app: module 64 ${address(1, 0)}
+  ${list(count, (i) => `a${i}: app.Node 4096 rc=1 ${address(2, i)} .other -> b${i}`, '\n')}
+  ${list(count, (i) => `b${i}: app.Node 4096 rc=1 ${address(3, i)} .other -> a${i}`, '\n')}
+`;
+
+const collector = (enabled: boolean) => () => ({
+  collector: { enabled, thresholds: [700, 10, 10], collections: undefined },
+});
+
+describe('a leak', () => {
+  test('is told with its holder, its path, its rate and what to do', () => {
+    const report = judge({ draw: (i) => holding(10 + i * 10) });
+
+    expect(report).toMatchObject({ verdict: 'leak', nextMeasurement: null, seconds: 15 });
+    expect(report.suspects).toHaveLength(1);
+    expect(report.suspects[0]).toMatchObject({
+      kind: 'retained',
+      verdict: 'leaking',
+      type: 'app.Ticket',
+      count: 30,
+      countPerSecond: 2,
+      holder: 'app.open',
+      holderLength: 40,
+      alsoHeldBy: [],
+      perRound: [10, 10, 10].map((count) => ({ count, bytes: count * 4096 })),
+    });
+    expect(report.suspects[0].advice).toContain('`open`');
+  });
+
+  test('of uncollected cycles needs the collector to be off', () => {
+    const off = judge({ draw: (i) => cycles(5 + i * 5), facts: collector(false) });
+    const on = judge({ draw: (i) => cycles(5 + i * 5), facts: collector(true) });
+
+    expect(off).toMatchObject({
+      verdict: 'leak',
+      suspects: [{ kind: 'cycles', type: 'app.Node' }],
+    });
+    expect(on).toMatchObject({ verdict: 'no-leak', suspects: [] });
+  });
+});
+
+describe('no leak', () => {
+  test('when nothing changes', () => {
+    expect(judge({ draw: () => holding(50) })).toMatchObject({ verdict: 'no-leak', suspects: [] });
+  });
+
+  test('when a bounded container fills up', () => {
+    const report = judge({
+      draw: (i) => holding(10 + i * 10, 'collections.deque', '"deque(maxlen=500)"'),
+    });
+
+    expect(report.suspects).toEqual([]);
+    expect(report.findings).toMatchObject([{ kind: 'warm-up' }]);
+  });
+
+  test('when one round brought nothing', () => {
+    const counts = [10, 20, 20, 40];
+
+    expect(judge({ draw: (i) => holding(counts[i]) }).suspects).toEqual([]);
+  });
+});
+
+describe('inconclusive', () => {
+  test('with two rounds, and says which hunt would decide', () => {
+    const report = judge({ captures: 3, draw: (i) => holding(10 + i * 10) });
+
+    expect(report).toMatchObject({ verdict: 'inconclusive', suspects: [{ verdict: 'unknown' }] });
+    expect(report.nextMeasurement).toMatch(/leakscope hunt \d+ --every \d+s --snapshots \d+/);
+  });
+
+  test('with one capture', () => {
+    expect(judge({ captures: 1, draw: () => holding(10) }).verdict).toBe('inconclusive');
+  });
+
+  test('when the resident set grows and Python objects do not', () => {
+    const report = judge({
+      draw: () => holding(50),
+      facts: (i) => ({ rssBytes: 100e6 + i * 10e6 }),
+    });
+
+    expect(report.verdict).toBe('inconclusive');
+    expect(report.summary).toContain('30.0 MB');
+  });
+
+  test('when too much of the heap was not understood', () => {
+    const report = judge({ draw: () => holding(50), facts: () => ({ coverage: 0.9 }) });
+
+    expect(report.verdict).toBe('inconclusive');
+    expect(report.reasons.join()).toContain('90.0 %');
+  });
+});
+
+test('a process that ended early is judged on what was captured, and the report says so', () => {
+  const report = judge({ captures: 4, wanted: 8, draw: (i) => holding(10 + i * 10) });
+
+  expect(report.verdict).toBe('leak');
+  expect(report.reasons).toContain('the process ended after 4 of 8 captures');
+});
