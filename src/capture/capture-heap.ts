@@ -2,16 +2,16 @@
 // a HeapGraph after it runs on. `LiveCapture` keeps what captures of the same process share: access, watchdog, location.
 
 import { setImmediate } from 'node:timers/promises';
-import { UsageError } from '../base/errors.ts';
+import { MemoryReadError, UsageError } from '../base/errors.ts';
 import { findRuntime, type RuntimeLocation, type RuntimeResult } from '../cpython/find-runtime.ts';
 import type { HeapGraph } from '../graph/heap-graph.ts';
 import { type BulkRange, findBulk, isStillBulk, pointerRangesOf } from '../malloc/bulk.ts';
-import { type LiveTarget, openTarget } from '../memory/freeze.ts';
+import { hasEnded, type LiveTarget, openTarget } from '../memory/freeze.ts';
 import { copyLive, type LiveCopy } from '../memory/live-copy.ts';
 import { type MappedElf, openMappedElf } from '../memory/mapped-files.ts';
 import { findMappings, type Mapping, Pagemap } from '../memory/mappings.ts';
 import type { PageRun } from '../memory/memory-image.ts';
-import type { MemoryReader } from '../memory/memory-reader.ts';
+import type { Address, MemoryReader, MemoryReader } from '../memory/memory-reader.ts';
 import { findProcess, findRssBytes } from '../memory/process-status.ts';
 import { decodeImage } from './decode-image.ts';
 
@@ -70,7 +70,7 @@ export class LiveCapture {
     await report('copying memory');
     const copy = copyLive(this.target, {
       findSkipped: this.prepareSkipping(),
-      check: (memory) => this.collectingAddresses.every((address) => memory.readI32(address) === 0),
+      check: (memory) => this.collectingAddresses.every((address) => isZero(memory, address)),
     });
     await report('decoding');
     return decodeImage({
@@ -120,6 +120,16 @@ export class LiveCapture {
   }
 }
 
+/** Also when it cannot be read: the copy that follows finds out why and says so. */
+function isZero(memory: MemoryReader, address: Address): boolean {
+  try {
+    return memory.readI32(address) === 0;
+  } catch (error) {
+    if (error instanceof MemoryReadError) return true;
+    throw error;
+  }
+}
+
 /** Anonymous memory in which an allocator may have put blocks; thread stacks are among them, the main stack is not. */
 const isHeap = (mapping: Mapping): boolean =>
   mapping.writable &&
@@ -147,7 +157,8 @@ export function openCapture(pid: number): LiveCapture {
   } catch (error) {
     for (const elf of elves) elf.close();
     target.close();
-    throw error;
+    // What ends while it is looked at is no Python that cannot be read.
+    throw target.isAlive ? error : hasEnded(pid);
   }
 }
 

@@ -122,7 +122,8 @@ export class LiveTarget {
 
   /** Whether the process that was opened still runs. */
   get isAlive(): boolean {
-    return this.isSame();
+    const stat = this.control.findProcessStat(this.pid);
+    return stat?.startTimeTicks === this.startTimeTicks && !'ZX'.includes(stat.state);
   }
 
   close(): void {
@@ -250,7 +251,8 @@ function refuseWithoutSignals(pid: number): void {
 const cannotStop = (pid: number, reason: string, next: string): AccessError =>
   new AccessError({ fact: `Cannot stop process ${pid} for a copy`, reason, next });
 
-const hasEnded = (pid: number): AccessError =>
+/** The error for a process that is gone. */
+export const hasEnded = (pid: number): AccessError =>
   new AccessError({
     fact: `Cannot read process ${pid}`,
     reason: 'it has ended',
