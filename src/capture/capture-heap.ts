@@ -11,7 +11,7 @@ import { copyLive, type LiveCopy } from '../memory/live-copy.ts';
 import { type MappedElf, openMappedElf } from '../memory/mapped-files.ts';
 import { findMappings, type Mapping, Pagemap } from '../memory/mappings.ts';
 import type { PageRun } from '../memory/memory-image.ts';
-import type { Address, MemoryReader, MemoryReader } from '../memory/memory-reader.ts';
+import type { Address, MemoryReader } from '../memory/memory-reader.ts';
 import { findProcess, findRssBytes } from '../memory/process-status.ts';
 import { decodeImage } from './decode-image.ts';
 
