@@ -79,7 +79,7 @@ export class LiveCapture {
       heapRanges: copy.mappings.filter(isHeap),
       facts: this.facts(copy),
       listsAreStable: copy.checkPassed,
-      threadNames: new Map(copy.threads.map((thread) => [thread.tid, thread.name])),
+      threadNames: new Map(copy.threads.map((thread) => [thread.innerTid, thread.name])),
       mainThreadId: findProcess(this.pid)?.namespacePids.at(-1) ?? this.pid,
       onProgress: report,
     });

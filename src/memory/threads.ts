@@ -3,10 +3,12 @@
 // read: a pointer that lives in one of them alone is missed.
 
 import type { Address } from './memory-reader.ts';
-import { findProcText, listThreads } from './process-status.ts';
+import { findProcText, findStatusField, listThreads } from './process-status.ts';
 
 export interface ThreadState {
   tid: number;
+  /** Its number as the process itself sees it: another one in a container. */
+  innerTid: number;
   /** At most 15 characters, as `threading` sets it since 3.14; else the program's name. Empty if it has ended. */
   name: string;
   /** Present when the kernel showed it: the thread stood still. */
@@ -20,14 +22,17 @@ export interface ThreadState {
 export function readThreadStates(pid: number): ThreadState[] {
   return listThreads(pid).map((tid) => {
     const text = findProcText(`/proc/${pid}/task/${tid}/syscall`) ?? '';
-    return { tid, name: '', ...decodeThreadRegisters(text) };
+    return { tid, innerTid: tid, name: '', ...decodeThreadRegisters(text) };
   });
 }
 
-/** Adds names. Apart from the registers because it can be done when the process runs again. */
+/** Adds names and inner numbers. Apart from the registers because it can be done when the process runs again. */
 export function readThreadNames(pid: number, threads: ThreadState[]): void {
   for (const thread of threads) {
-    thread.name = findProcText(`/proc/${pid}/task/${thread.tid}/comm`)?.trimEnd() ?? '';
+    const folder = `/proc/${pid}/task/${thread.tid}`;
+    thread.name = findProcText(`${folder}/comm`)?.trimEnd() ?? '';
+    const numbers = findStatusField(findProcText(`${folder}/status`) ?? '', 'NSpid');
+    thread.innerTid = Number(numbers?.split(/\s+/).at(-1) ?? thread.tid);
   }
 }
 

@@ -1,7 +1,6 @@
 """A Python in an unusual state: `hostile.py KIND`. Prints the address of a counter that a thread keeps counting up, and
 the objects that are to be found: their id, type, and what holds them as leakscope writes it (a regular expression)."""
 
-import ctypes
 import gc
 import json
 import os
@@ -9,7 +8,15 @@ import sys
 import threading
 import time
 
-counter = ctypes.c_uint64()
+try:
+    import ctypes
+
+    counter = ctypes.c_uint64()
+    counter_address = ctypes.addressof(counter)
+except ImportError:
+    # A program that has Python linked into itself may not be able to load modules written in C.
+    counter = type("Counter", (), {"value": 0})
+    counter_address = 0
 expected = []
 kept_interpreters = []
 
@@ -183,7 +190,7 @@ if __name__ == "__main__":
     threading.Thread(target=count, daemon=True).start()
     kind()
     print(
-        json.dumps({"pid": os.getpid(), "counter": ctypes.addressof(counter), "expected": expected}),
+        json.dumps({"pid": os.getpid(), "counter": counter_address, "expected": expected}),
         flush=True,
     )
     sys.stdin.read()
