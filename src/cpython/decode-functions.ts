@@ -123,6 +123,7 @@ export const functionTables: readonly StructTable[] = [
     struct: 'PyModuleObject',
     fields: { md_name: '' },
     also: makeDecodeModuleState,
+    scans: true,
   },
   {
     types: ['lazy_import'],

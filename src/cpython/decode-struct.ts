@@ -24,6 +24,7 @@ export interface StructTable {
   /** See ObjectDecoder. */
   minimumSize?: (layout: Layout) => number;
   ignoresObSize?: boolean;
+  scans?: boolean;
 }
 
 /** The decoders of the tables, by tp_name; only of structs that the layout has. */
@@ -43,6 +44,7 @@ export function decodersOfTables(
         table.also?.(layout),
       ),
       ignoresObSize: table.ignoresObSize === true,
+      scans: table.scans === true,
     };
     for (const type of table.types) decoders.push([type, decoder]);
   }

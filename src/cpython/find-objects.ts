@@ -50,6 +50,8 @@ export interface ReferenceCounts {
 export interface BlockFinder {
   /** Bytes of the block that starts at this address (usable or whole: what it costs), 0 if there is none. */
   blockBytesAt(lo: number, hi: number): number;
+  /** The same for a number that may not be an address that was given out. */
+  blockBytesAtDoubtful(lo: number, hi: number): number;
   /** Whether the word lies in memory that an allocator may have given out, and not in a library's data. */
   isHeap(word: number): boolean;
 }
@@ -124,6 +126,9 @@ export class ObjectFinder implements ObjectReader {
   /** Blocks whose first word is a count or an address: objects only if something refers to them. */
   private readonly doubtful = new Set<number>();
   private listsAreKnown = false;
+  /** Objects that are decoded last, when it is known which buffers belong to others. */
+  private readonly lastWord = growableUint32();
+  private isScanning = false;
   private readonly expectedCount: number;
   private readonly word: Uint32Column;
   private readonly typeId: Uint32Column;
@@ -186,6 +191,14 @@ export class ObjectFinder implements ObjectReader {
 
   private admit(word: number, typeId: number): void {
     setBit(this.objectBits, word);
+    if (this.types.isScanned[typeId] && !this.isScanning) {
+      this.lastWord.push(word);
+      return;
+    }
+    this.addRow(word, typeId);
+  }
+
+  private addRow(word: number, typeId: number): void {
     // Not `push`, here and below: one function for arrays of all kinds is slow where every object passes.
     const row = this.word.length;
     if (row === this.word.array.length) growTogether([this.word, this.typeId], row);
@@ -218,7 +231,7 @@ export class ObjectFinder implements ObjectReader {
     let word = blockWord;
     let room = blockBytes;
     for (let skipped = 0; skipped <= 32; skipped += 16, word += 2, room -= 16) {
-      if (room < 16) return;
+      if (room < 16) break;
       const typeId = this.plausibleType(word);
       if (typeId < 0) continue;
       if (this.types.types[typeId].preheaderBytes !== skipped) continue;
@@ -290,6 +303,24 @@ export class ObjectFinder implements ObjectReader {
     if (word + minimumWords > this.image.runEnd(word)) return false;
     this.admit(word, typeId);
     return true;
+  }
+
+  /** As `findOrAdmit` for a word that may be no pointer: outside of pools, a block must begin where the object does. */
+  private findOrAdmitScanned(word: number): boolean {
+    if (hasBit(this.objectBits, word)) return true;
+    const { pools, chunks, blockHeaderBytes } = this.options;
+    if (pools.blockBytes(word) !== 0 || this.countIsAddress(word)) return false;
+    if (chunks.isHeap(word)) {
+      const typeId = this.plausibleType(word);
+      if (typeId < 0) return false;
+      const start =
+        this.image.addressOfWord(word) - this.types.types[typeId].preheaderBytes - blockHeaderBytes;
+      const startHi = Math.floor(start / TWO_32);
+      if (chunks.blockBytesAtDoubtful((start - startHi * TWO_32) >>> 0, startHi) === 0) {
+        return false;
+      }
+    }
+    return this.findOrAdmit(word);
   }
 
   // --- ObjectReader --------------------------------------------------------------------------------------------------
@@ -371,8 +402,9 @@ export class ObjectFinder implements ObjectReader {
       const target = this.image.wordAt(lo, hi);
       if (target === 0) continue;
       const offset = depth === 0 ? (w - this.currentWord) * 8 : (w - startWord) * 8;
-      if (this.findOrAdmit(target)) this.pushEdge(target, EdgeKind.conservative, offset);
-      else if (depth < 3) this.scanChunk(lo, hi, target, depth);
+      if (this.findOrAdmitScanned(target)) {
+        this.pushEdge(target, EdgeKind.conservative, offset);
+      } else if (depth < 3) this.scanChunk(lo, hi, target, depth);
     }
   }
 
@@ -381,7 +413,7 @@ export class ObjectFinder implements ObjectReader {
     if (hasBit(this.ownedBits, word)) return;
     const inPool = this.options.pools.blockBytes(word);
     if (inPool !== 0 && !hasBit(this.rawBlockBits, word)) return;
-    const bytes = inPool !== 0 ? inPool : this.options.chunks.blockBytesAt(lo, hi);
+    const bytes = inPool !== 0 ? inPool : this.options.chunks.blockBytesAtDoubtful(lo, hi);
     if (bytes === 0) return;
     setBit(this.ownedBits, word);
     this.ownedBytes += bytes;
@@ -481,7 +513,15 @@ export class ObjectFinder implements ObjectReader {
     found.edgeLabel.length = this.edgeCount;
     found.referencesFollowed = this.referencesFollowed;
     found.referencesLost = this.referencesLost;
+    if (row === this.word.length) this.addLastRows();
     return row < this.word.length;
+  }
+
+  private addLastRows(): void {
+    if (this.isScanning) return;
+    this.isScanning = true;
+    const words = this.lastWord.finish();
+    for (let i = 0; i < words.length; i++) this.addRow(words[i], this.plausibleType(words[i]));
   }
 
   /** The entries of a weak dict were decoded so that what they refer to is found; they are no references. */

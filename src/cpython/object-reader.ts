@@ -59,6 +59,8 @@ export interface ObjectDecoder {
   decode: DecodeObject;
   /** The word behind ob_type is no number of items (or not in items of tp_itemsize): the caller must not multiply it. */
   ignoresObSize?: boolean;
+  /** It scans memory for pointers: decoded when all buffers that have an owner are known. */
+  scans?: boolean;
   /**
    * Items begin at structSize, also where tp_basicsize is larger: such bytes are items that are not counted (hidden fields
    * of a structseq) or a slot of the end that tp_dictoffset tells. Nothing of the body is unexplained.

@@ -45,6 +45,8 @@ export class TypeTable {
   readonly types: TypeInfo[] = [];
   /** Smallest instance in bytes, per typeId: rejects what cannot be an object in a small block. */
   readonly minimumSize: number[] = [];
+  /** Per typeId: whether memory is scanned for what its instances refer to. */
+  readonly isScanned: boolean[] = [];
   private readonly options: TypeTableOptions;
   /** Open addressing from the word of a type object to its typeId + 1, or NOT_A_TYPE. */
   private slotWord = new Uint32Array(1 << 14);
@@ -201,6 +203,7 @@ export class TypeTable {
     this.types.push(info);
     this.decoderByType.push(decoder);
     this.minimumSize.push(decoder?.minimumSize ?? tp_basicsize);
+    this.isScanned.push(info.unexplained.length > 0 || decoder?.scans === true);
     return typeId;
   }
 

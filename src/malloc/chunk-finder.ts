@@ -10,6 +10,9 @@ import { type MemoryImage, PAGE_SIZE } from '../memory/memory-image.ts';
 const PREV_INUSE = 1;
 const IS_MMAPPED = 2;
 const MIN_CHUNK = 32;
+const MAX_CHUNK = 2 ** 42;
+/** Chunks behind one that are looked at before a number is believed to be a pointer to it. */
+const CHAIN_LENGTH = 8;
 const PAGE_WORDS = PAGE_SIZE / 8;
 
 export class ChunkFinder {
@@ -50,7 +53,7 @@ export class ChunkFinder {
     const sizeLo = halves[header];
     const sizeHi = halves[header + 1];
     const size = sizeHi * 2 ** 32 + (sizeLo & ~7) + ((sizeLo & ~7) < 0 ? 2 ** 32 : 0);
-    if (size < MIN_CHUNK || size % 16 !== 0 || size > 2 ** 42) return 0;
+    if (size < MIN_CHUNK || size % 16 !== 0 || size > MAX_CHUNK) return 0;
     if ((sizeLo & IS_MMAPPED) !== 0) {
       // glibc 2.43 leaves out the header of 16 bytes.
       const mapped = size % PAGE_SIZE === PAGE_SIZE - 16 ? size + 16 : size;
@@ -62,5 +65,23 @@ export class ChunkFinder {
     // nowhere.
     if (nextWord === 0 || !this.isHeap(nextWord)) return 0;
     return (halves[nextWord * 2] & PREV_INUSE) !== 0 ? size : 0;
+  }
+
+  /** As `blockBytesAt` for an address that may lie inside of a chunk: those behind it must be chunks, too. */
+  blockBytesAtDoubtful(lo: number, hi: number): number {
+    const size = this.blockBytesAt(lo, hi);
+    if (size === 0 || (lo & 0xfff) === 16) return size;
+    const { image } = this;
+    let header = hi * 2 ** 32 + lo + size - 8;
+    for (let i = 0; i < CHAIN_LENGTH; i++) {
+      const word = image.wordAtAddress(header);
+      // The last chunk of a heap ends with the memory that was mapped for it.
+      if (word === 0 || !this.isHeap(word)) return (header + 8) % PAGE_SIZE === 16 ? size : 0;
+      const next = image.halves[word * 2 + 1] * 2 ** 32 + (image.halves[word * 2] >>> 0);
+      const nextSize = next - (next % 8);
+      if (nextSize < MIN_CHUNK || nextSize % 16 !== 0 || nextSize > MAX_CHUNK) return 0;
+      header += nextSize;
+    }
+    return size;
   }
 }
