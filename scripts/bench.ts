@@ -36,6 +36,7 @@ import { findPyenvVersions } from './pyenv.ts';
 
 const DEFAULT_SIZES = [100_000, 1_000_000, 5_000_000];
 const DEFAULT_SYNTHETIC_NODES = 10_000_000;
+const SYNTHETIC_RUNS = 3;
 const WAY_RUNS = 3;
 const WAY_BUDGET_MS = 15_000;
 
@@ -183,7 +184,10 @@ const tables = [formatFacts(facts), formatLeakscope(heaps)];
 if (setup.ways.length > 0) tables.push(formatWays(heaps), formatRatios(heaps));
 if (syntheticNodes > 0) {
   note(`generated graph of ${syntheticNodes} objects`);
-  tables.push(formatSynthetic(measure<SyntheticMeasurement>('synthetic', syntheticNodes)));
+  const runs = Array.from({ length: SYNTHETIC_RUNS }, () =>
+    measure<SyntheticMeasurement>('synthetic', syntheticNodes),
+  );
+  tables.push(formatSynthetic(runs));
 }
 const text = tables.join('\n\n');
 console.log(text);
