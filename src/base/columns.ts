@@ -1,7 +1,7 @@
 // Typed-array columns that grow by doubling, for rows whose number is not known in advance. Hot loops take `array`
 // into a local and call `reserve` before they write beyond `length`.
 
-type NumberArray = Uint8Array | Uint32Array | Float64Array;
+type NumberArray = Uint8Array | Uint32Array;
 
 class GrowableColumn<A extends NumberArray> {
   /** The storage; only the first `length` cells are valid. Replaced when it grows. */
@@ -42,11 +42,8 @@ class GrowableColumn<A extends NumberArray> {
 
 export type Uint8Column = GrowableColumn<Uint8Array>;
 export type Uint32Column = GrowableColumn<Uint32Array>;
-export type Float64Column = GrowableColumn<Float64Array>;
 
 export const growableUint8 = (capacity = 1024): Uint8Column =>
   new GrowableColumn((length) => new Uint8Array(length), capacity);
 export const growableUint32 = (capacity = 1024): Uint32Column =>
   new GrowableColumn((length) => new Uint32Array(length), capacity);
-export const growableFloat64 = (capacity = 1024): Float64Column =>
-  new GrowableColumn((length) => new Float64Array(length), capacity);
