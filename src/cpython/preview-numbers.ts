@@ -3,6 +3,11 @@
 
 /** `1.0`, `1e+16`, `inf`; without `.0` where `addDotZero` is false (parts of a complex number). */
 export function formatFloatRepr(value: number, addDotZero: boolean): string {
+  const size = Math.abs(value);
+  // In this range JavaScript writes a float as Python does, but for `.0`: nearly all floats of a heap take this way.
+  if (size >= 1e-4 && size < 1e16) {
+    return addDotZero && Number.isInteger(value) ? `${value}.0` : `${value}`;
+  }
   if (Number.isNaN(value)) return 'nan';
   if (!Number.isFinite(value)) return value < 0 ? '-inf' : 'inf';
   const sign = value < 0 || Object.is(value, -0) ? '-' : '';

@@ -11,7 +11,7 @@ import { findInDict, findStrText } from './dict-entries.ts';
 import type { Layout } from './layout.ts';
 import type { ObjectReader, TypeInfo } from './object-reader.ts';
 import { formatFloatRepr } from './preview-numbers.ts';
-import { appendReprOfBytes, appendReprOfText, appendText } from './preview-text.ts';
+import { appendInteger, appendReprOfBytes, appendReprOfText, appendText } from './preview-text.ts';
 import { COMPACT, COMPACT_ASCII, stateKind } from './str-state.ts';
 
 const MAX_CONTENT = 120;
@@ -60,16 +60,24 @@ export function makePreviewWriter(layout: Layout): WritePreview {
     coroutine: makeWriteGenerator(layout, 'coroutine', 'PyCoroObject', 'cr'),
     async_generator: makeWriteGenerator(layout, 'async_generator', 'PyAsyncGenObject', 'ag'),
   };
-  return (reader, word, type, out) => {
+  const writerOf = (type: TypeInfo): WritePreview | undefined => {
     const flags = type.tp_flags;
-    if ((flags & UNICODE_SUBCLASS) !== 0) writeStr(reader, word, type, out);
-    else if ((flags & LONG_SUBCLASS) !== 0) writeInt(reader, word, type, out);
-    else if ((flags & BYTES_SUBCLASS) !== 0) writeBytes(reader, word, type, out);
-    else if ((flags & TYPE_SUBCLASS) !== 0) writeClass(reader, word, type, out);
-    else if ((flags & HEAPTYPE) === 0 || type.tp_name.includes('.')) {
-      // Classes of the program have no dot in tp_name; those of C modules have.
-      byName[type.tp_name]?.(reader, word, type, out);
+    if ((flags & UNICODE_SUBCLASS) !== 0) return writeStr;
+    if ((flags & LONG_SUBCLASS) !== 0) return writeInt;
+    if ((flags & BYTES_SUBCLASS) !== 0) return writeBytes;
+    if ((flags & TYPE_SUBCLASS) !== 0) return writeClass;
+    // Classes of the program have no dot in tp_name; those of C modules have.
+    return (flags & HEAPTYPE) === 0 || type.tp_name.includes('.') ? byName[type.tp_name] : undefined;
+  };
+  /** By typeId: asking a type again for each of its objects would take longer than writing a number. */
+  const writers: (WritePreview | undefined)[] = [];
+  const known: (TypeInfo | undefined)[] = [];
+  return (reader, word, type, out) => {
+    if (known[type.typeId] !== type) {
+      known[type.typeId] = type;
+      writers[type.typeId] = writerOf(type);
     }
+    writers[type.typeId]?.(reader, word, type, out);
   };
 }
 
@@ -140,8 +148,7 @@ function makeWriteInt(layout: Layout): WritePreview {
     } else if (count > MAX_EXACT_DIGITS) {
       appendText(out, `<int, ${count} digits of 2^${DIGIT_BITS}>`);
     } else if (count <= 1) {
-      const value = count === 0 ? 0 : halves[first];
-      appendText(out, isNegative ? `-${value}` : `${value}`);
+      appendInteger(out, count === 0 ? 0 : halves[first], isNegative);
     } else {
       let value = 0n;
       for (let i = count - 1; i >= 0; i--) {
