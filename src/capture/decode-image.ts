@@ -65,11 +65,11 @@ export async function decodeImage(options: DecodeImageOptions): Promise<HeapGrap
   await onProgress('finding objects', 0);
   const tracked = options.listsAreStable ? readTrackedObjects(image, runtime, problems) : undefined;
   if (tracked === undefined) problems.add('collection-was-running', 0);
-  else finder.markTracked(tracked.words, tracked.damagedLists === 0);
+  else finder.admission.markTracked(tracked.words, tracked.damagedLists === 0);
   // Blocks first: in order of address, which is the order in which memory is fast to read.
-  forEachLiveBlock(image, pymalloc, (word, bytes) => finder.addBlock(word, bytes));
+  forEachLiveBlock(image, pymalloc, (word, bytes) => finder.admission.addBlock(word, bytes));
   for (const word of tracked?.words ?? []) {
-    if (!finder.addTracked(word)) {
+    if (!finder.admission.addTracked(word)) {
       problems.add('tracked-object-implausible', image.addressOfWord(word));
     }
   }
@@ -81,7 +81,7 @@ export async function decodeImage(options: DecodeImageOptions): Promise<HeapGrap
     options.mainThreadId,
   );
   for (const dict of weakDicts) finder.addWeakDict(dict);
-  for (const root of roots) finder.addRoot(root.address);
+  for (const root of roots) finder.admission.addRoot(root.address);
   const found = finder.startDecoding();
   while (finder.decodeSome(found, PORTION)) await onProgress('decoding', found.flags.length);
   await onProgress('building the graph', 0);

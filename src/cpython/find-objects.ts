@@ -2,13 +2,11 @@
 // blocks and the runtime's own references, decodes each object once, and follows what it refers to until nothing new
 // comes. The result is in order of discovery and in words of the image; `build-graph.ts` makes a HeapGraph of it.
 //
-// An object is admitted when its type pointer leads to a type object and its reference count is plausible. In pymalloc's
-// pools only whole live blocks are admitted, so that stale or interior pointers cannot make objects there; behind a
-// collector's header only what the collector tracks or an empty header, since buffers may end with what was there before.
+// What is an object is decided in `object-admission.ts`.
 //
 // Cost: one pass, about 0.3 microseconds an object; 1 bit per 8 bytes of image, 17 bytes per object, 9 bytes per edge.
 
-import { type BitSet, hasBit, makeBitSet, setBit } from '../base/bit-set.ts';
+import { type BitSet, hasBit, setBit } from '../base/bit-set.ts';
 import {
   growableUint8,
   growableUint32,
@@ -23,14 +21,13 @@ import { decodersByTypeName } from './decoders.ts';
 import { findStrText } from './dict-entries.ts';
 import { makeDecodeInstanceDict } from './instance-dict.ts';
 import type { Layout } from './layout.ts';
+import { type AdmissionOptions, growTogether, ObjectAdmission } from './object-admission.ts';
 import type { ObjectReader, TypeInfo } from './object-reader.ts';
 import { TypeTable } from './type-table.ts';
 
 const TWO_32 = 2 ** 32;
 /** Words that one unknown object may make us scan in malloc chunks: 1 MiB. */
 const MAX_SCANNED_WORDS = 1 << 17;
-/** vm.mmap_min_addr */
-const LOWEST_ADDRESS = 0x10000;
 
 /** Fewer strings are interned in no Python that has started. */
 const MIN_INTERNED = 1000;
@@ -40,41 +37,13 @@ export const LARGE = 0xffffffff;
 /** More objects of 4 GiB are damaged memory. */
 const MAX_LARGE = 1 << 16;
 
-/** How a version counts references. `ob_refcnt` is checked before an object is believed. */
-export interface ReferenceCounts {
-  /** The count of the object whose first word has these halves: NONE if immortal, 0 if it is no living object. */
-  decode(lo: number, hi: number): number;
-}
-
-/** Finds the block that the C allocator gave out at an address; for memory outside pymalloc. */
-export interface BlockFinder {
-  /** Bytes of the block that starts at this address (usable or whole: what it costs), 0 if there is none. */
-  blockBytesAt(lo: number, hi: number): number;
-  /** The same for a number that may not be an address that was given out. */
-  blockBytesAtDoubtful(lo: number, hi: number): number;
-  /** Whether the word lies in memory that an allocator may have given out, and not in a library's data. */
-  isHeap(word: number): boolean;
-}
-
-/** pymalloc's pools, as far as discovery needs them. */
-export interface PoolBlocks {
-  /** Bytes of a block of the pool that this word lies in; 0 outside pools. */
-  blockBytes(word: number): number;
-}
-
-export interface FindObjectsOptions {
-  image: MemoryImage;
+export interface FindObjectsOptions extends AdmissionOptions {
   layout: Layout;
   problems: Problems;
   typeType: Address;
-  referenceCounts: ReferenceCounts;
   managedFlags: number;
   /** Addresses of `PyInterpreterState.types` of all interpreters (3.12): what static types refer to is there. */
   typesStates?: readonly Address[];
-  pools: PoolBlocks;
-  chunks: BlockFinder;
-  /** Bytes that a debug allocator puts before each block (0 or 16). */
-  blockHeaderBytes: number;
 }
 
 /** All objects in order of discovery. */
@@ -118,20 +87,9 @@ export class ObjectFinder implements ObjectReader {
 
   readonly types: TypeTable;
   private readonly options: FindObjectsOptions;
-  private readonly objectBits: BitSet;
-  private readonly trackedBits: BitSet;
-  private readonly ownedBits: BitSet;
-  /** Live blocks of pymalloc that hold no object. */
-  private readonly rawBlockBits: BitSet;
-  /** Blocks whose first word is a count or an address: objects only if something refers to them. */
-  private readonly doubtful = new Set<number>();
-  private listsAreKnown = false;
-  /** Objects that are decoded last, when it is known which buffers belong to others. */
-  private readonly lastWord = growableUint32();
-  private isScanning = false;
+  /** Takes in blocks, tracked objects and roots before decoding, and what references lead to. */
+  readonly admission: ObjectAdmission;
   private readonly expectedCount: number;
-  private readonly word: Uint32Column;
-  private readonly typeId: Uint32Column;
   private readonly edgeTargetWord: Uint32Column;
   private readonly edgeKind: Uint8Column;
   private readonly edgeLabel: Uint32Column;
@@ -156,14 +114,8 @@ export class ObjectFinder implements ObjectReader {
     this.layout = options.layout;
     this.problems = options.problems;
     const wordCount = options.image.endWord;
-    this.objectBits = makeBitSet(wordCount);
-    this.trackedBits = makeBitSet(wordCount);
-    this.ownedBits = makeBitSet(wordCount);
-    this.rawBlockBits = makeBitSet(wordCount);
     // Untouched capacity costs no memory; growing copies. Denser heaps than one object in 48 bytes are rare.
     this.expectedCount = Math.max(1024, Math.ceil(wordCount / 6));
-    this.word = growableUint32(this.expectedCount);
-    this.typeId = growableUint32(this.expectedCount);
     this.edgeTargetWord = growableUint32(this.expectedCount * 2);
     this.edgeKind = growableUint8(this.expectedCount * 2);
     this.edgeLabel = growableUint32(this.expectedCount * 2);
@@ -177,114 +129,7 @@ export class ObjectFinder implements ObjectReader {
       intern: (text) => this.intern(text),
       problem: (kind, address) => this.problems.add(kind, address),
     });
-  }
-
-  // --- Admission -----------------------------------------------------------------------------------------------------
-
-  /** typeId of the plausible object at `word`, -1 if there is none. Does not look at the block it lies in. */
-  private plausibleType(word: number): number {
-    const halves = this.halves;
-    const i = word * 2;
-    if (this.options.referenceCounts.decode(halves[i], halves[i + 1]) === 0) return -1;
-    return this.types.typeIdAt(halves[i + 2], halves[i + 3]);
-  }
-
-  private admit(word: number, typeId: number): void {
-    setBit(this.objectBits, word);
-    if (this.types.isScanned[typeId] && !this.isScanning) {
-      this.lastWord.push(word);
-      return;
-    }
-    this.addRow(word, typeId);
-  }
-
-  private addRow(word: number, typeId: number): void {
-    // Not `push`, here and below: one function for arrays of all kinds is slow where every object passes.
-    const row = this.word.length;
-    if (row === this.word.array.length) growTogether([this.word, this.typeId], row);
-    this.word.array[row] = word;
-    this.typeId.array[row] = typeId;
-    this.word.length = row + 1;
-    this.typeId.length = row + 1;
-  }
-
-  /** Announces all objects of the collector's lists, before blocks are added. `areComplete`: no list was left early. */
-  markTracked(words: Uint32Array, areComplete: boolean): void {
-    for (let i = 0; i < words.length; i++) setBit(this.trackedBits, words[i]);
-    this.listsAreKnown = areComplete;
-  }
-
-  /** An object of the collector's lists, which vouch for it; returns whether it was one. */
-  addTracked(word: number): boolean {
-    if (hasBit(this.objectBits, word)) return true;
-    const typeId = this.plausibleType(word);
-    if (typeId < 0) return false;
-    this.admit(word, typeId);
-    return true;
-  }
-
-  /**
-   * A live block of pymalloc that may hold an object: directly, behind a collector's header, or behind that and two
-   * managed pointers. The direct place is tried first.
-   */
-  addBlock(blockWord: number, blockBytes: number): void {
-    let word = blockWord;
-    let room = blockBytes;
-    for (let skipped = 0; skipped <= 32; skipped += 16, word += 2, room -= 16) {
-      if (room < 16) break;
-      const typeId = this.plausibleType(word);
-      if (typeId < 0) continue;
-      if (this.types.types[typeId].preheaderBytes !== skipped) continue;
-      if (this.types.minimumSize[typeId] > room || !this.itemsFit(word, typeId, room)) continue;
-      if (skipped !== 0 && !this.hasCollectorHead(word)) continue;
-      if (this.countIsAddress(word)) this.doubtful.add(word);
-      else if (!hasBit(this.objectBits, word)) this.admit(word, typeId);
-      return;
-    }
-    setBit(this.rawBlockBits, blockWord);
-  }
-
-  /** Whether the two words before `word` are a PyGC_Head: of an object in a list, or untracked and empty but for flags. */
-  private hasCollectorHead(word: number): boolean {
-    if (hasBit(this.trackedBits, word)) return true;
-    const halves = this.halves;
-    const nextLo = halves[word * 2 - 4];
-    const nextHi = halves[word * 2 - 3];
-    if (nextLo === 0 && nextHi === 0) {
-      return (halves[word * 2 - 2] & ~3) === 0 && halves[word * 2 - 1] === 0;
-    }
-    return !this.listsAreKnown && this.image.wordAt((nextLo & ~3) >>> 0, nextHi) !== 0;
-  }
-
-  /**
-   * Whether the reference count of the object at `word` could be the address of another object as well: where a program
-   * lies below 4 GiB, two pointers look like the head of an object if the second leads to a type.
-   */
-  private countIsAddress(word: number): boolean {
-    const lo = this.halves[word * 2];
-    if (lo < LOWEST_ADDRESS || (lo & 7) !== 0 || this.halves[word * 2 + 1] !== 0) return false;
-    return this.image.wordAt(lo, 0) !== 0;
-  }
-
-  /** An object that `countIsAddress` kept out, to which an exact reference leads. */
-  private admitDoubtful(word: number): boolean {
-    if (!this.doubtful.delete(word)) return false;
-    this.admit(word, this.plausibleType(word));
-    return true;
-  }
-
-  /** Whether as many items as ob_size says have room in `room` bytes; true for types without items. */
-  private itemsFit(word: number, typeId: number, room: number): boolean {
-    const { tp_itemsize, tp_basicsize } = this.types.types[typeId];
-    if (tp_itemsize === 0 || this.types.findDecoder(typeId)?.ignoresObSize === true) return true;
-    const itemCount = Math.abs(this.halves[(word + 2) * 2] | 0);
-    return tp_basicsize + itemCount * tp_itemsize <= room;
-  }
-
-  /** An object that the runtime refers to by itself; returns whether there is one. */
-  addRoot(address: Address): boolean {
-    const word = this.image.wordAtAddress(address);
-    return word !== 0 && this.findOrAdmit(word);
+    this.admission = new ObjectAdmission(options, this.types, this.expectedCount);
   }
 
   /** A dict whose entries keep nothing alive: what it refers to is found, but held by others only. */
@@ -293,43 +138,13 @@ export class ObjectFinder implements ObjectReader {
     if (word !== 0) this.weakDicts.add(word);
   }
 
-  private findOrAdmit(word: number): boolean {
-    if (hasBit(this.objectBits, word)) return true;
-    if (this.options.pools.blockBytes(word) !== 0) return false;
-    if (hasBit(this.ownedBits, word)) return false;
-    const typeId = this.plausibleType(word);
-    if (typeId < 0) return false;
-    const minimumWords = (this.types.minimumSize[typeId] + 7) >>> 3;
-    if (word + minimumWords > this.image.runEnd(word)) return false;
-    this.admit(word, typeId);
-    return true;
-  }
-
-  /** As `findOrAdmit` for a word that may be no pointer: outside of pools, a block must begin where the object does. */
-  private findOrAdmitScanned(word: number): boolean {
-    if (hasBit(this.objectBits, word)) return true;
-    const { pools, chunks, blockHeaderBytes } = this.options;
-    if (pools.blockBytes(word) !== 0 || this.countIsAddress(word)) return false;
-    if (chunks.isHeap(word)) {
-      const typeId = this.plausibleType(word);
-      if (typeId < 0) return false;
-      const start =
-        this.image.addressOfWord(word) - this.types.types[typeId].preheaderBytes - blockHeaderBytes;
-      const startHi = Math.floor(start / TWO_32);
-      if (chunks.blockBytesAtDoubtful((start - startHi * TWO_32) >>> 0, startHi) === 0) {
-        return false;
-      }
-    }
-    return this.findOrAdmit(word);
-  }
-
   // --- ObjectReader --------------------------------------------------------------------------------------------------
 
   reference(lo: number, hi: number, kind: EdgeKind, label: number): boolean {
     if (lo === 0 && hi === 0) return false;
     this.referencesFollowed++;
     const word = (lo & 7) === 0 ? this.image.wordAt(lo, hi) : 0;
-    if (word === 0 || !(this.findOrAdmit(word) || this.admitDoubtful(word))) {
+    if (word === 0 || !(this.admission.findOrAdmit(word) || this.admission.admitDoubtful(word))) {
       this.referencesLost++;
       this.problem(
         word === 0 ? 'reference-outside-copy' : 'reference-to-no-object',
@@ -358,7 +173,7 @@ export class ObjectFinder implements ObjectReader {
 
   weakReference(lo: number, hi: number): void {
     const word = (lo & 7) === 0 ? this.image.wordAt(lo, hi) : 0;
-    if (word === 0 || !this.findOrAdmit(word)) return;
+    if (word === 0 || !this.admission.findOrAdmit(word)) return;
     this.weakSourceWord.push(this.currentWord);
     this.weakTargetWord.push(word);
   }
@@ -366,8 +181,8 @@ export class ObjectFinder implements ObjectReader {
   ownBuffer(lo: number, hi: number, byteCount: number): void {
     const word = this.image.wordAt(lo, hi);
     if (word !== 0) {
-      if (hasBit(this.ownedBits, word)) return;
-      setBit(this.ownedBits, word);
+      if (hasBit(this.admission.ownedBits, word)) return;
+      setBit(this.admission.ownedBits, word);
     }
     this.ownedBytes += this.blockBytes(lo, hi, word, byteCount);
   }
@@ -402,7 +217,7 @@ export class ObjectFinder implements ObjectReader {
       const target = this.image.wordAt(lo, hi);
       if (target === 0) continue;
       const offset = depth === 0 ? (w - this.currentWord) * 8 : (w - startWord) * 8;
-      if (this.findOrAdmitScanned(target)) {
+      if (this.admission.findOrAdmitScanned(target)) {
         this.pushEdge(target, EdgeKind.conservative, offset);
       } else if (depth < 3) this.scanChunk(lo, hi, target, depth);
     }
@@ -410,12 +225,12 @@ export class ObjectFinder implements ObjectReader {
 
   /** A pointer to a raw block that no object is known to own: the block belongs to the current object. */
   private scanChunk(lo: number, hi: number, word: number, depth: number): void {
-    if (hasBit(this.ownedBits, word)) return;
+    if (hasBit(this.admission.ownedBits, word)) return;
     const inPool = this.options.pools.blockBytes(word);
-    if (inPool !== 0 && !hasBit(this.rawBlockBits, word)) return;
+    if (inPool !== 0 && !hasBit(this.admission.rawBlockBits, word)) return;
     const bytes = inPool !== 0 ? inPool : this.options.chunks.blockBytesAtDoubtful(lo, hi);
     if (bytes === 0) return;
-    setBit(this.ownedBits, word);
+    setBit(this.admission.ownedBits, word);
     this.ownedBytes += bytes;
     // The last word of a chunk of malloc's belongs to the next one, and of a debug allocator's block to its trailer.
     this.scanWords(word, word + ((inPool !== 0 ? bytes : bytes - 8) >>> 3), depth + 1);
@@ -448,7 +263,7 @@ export class ObjectFinder implements ObjectReader {
   }
 
   findType(word: number): TypeInfo | undefined {
-    const typeId = this.plausibleType(word);
+    const typeId = this.admission.plausibleType(word);
     return typeId < 0 ? undefined : this.types.types[typeId];
   }
 
@@ -468,9 +283,9 @@ export class ObjectFinder implements ObjectReader {
   startDecoding(): FoundObjects {
     const found: FoundObjects = {
       image: this.image,
-      objectBits: this.objectBits,
-      word: this.word,
-      typeId: this.typeId,
+      objectBits: this.admission.objectBits,
+      word: this.admission.word,
+      typeId: this.admission.typeId,
       shallowSize: growableUint32(this.expectedCount),
       allocatedSize: growableUint32(this.expectedCount),
       largeSizes: new Map(),
@@ -498,7 +313,7 @@ export class ObjectFinder implements ObjectReader {
   decodeSome(found: FoundObjects, limit: number): boolean {
     const start = found.flags.length;
     let row = start;
-    for (; row < this.word.length && row < start + limit; row++) {
+    for (; row < this.admission.word.length && row < start + limit; row++) {
       if (row === found.flags.array.length) growDecoded(found, row);
       const first = this.edgeCount;
       this.decodeObject(row, found);
@@ -513,22 +328,15 @@ export class ObjectFinder implements ObjectReader {
     found.edgeLabel.length = this.edgeCount;
     found.referencesFollowed = this.referencesFollowed;
     found.referencesLost = this.referencesLost;
-    if (row === this.word.length) this.addLastRows();
-    return row < this.word.length;
-  }
-
-  private addLastRows(): void {
-    if (this.isScanning) return;
-    this.isScanning = true;
-    const words = this.lastWord.finish();
-    for (let i = 0; i < words.length; i++) this.addRow(words[i], this.plausibleType(words[i]));
+    if (row === this.admission.word.length) this.admission.addLastRows();
+    return row < this.admission.word.length;
   }
 
   /** The entries of a weak dict were decoded so that what they refer to is found; they are no references. */
   private dropWeakEdges(row: number, firstEdge: number): void {
     const isWeak =
       this.weakDicts.size > 0
-        ? this.weakDicts.has(this.word.array[row])
+        ? this.weakDicts.has(this.admission.word.array[row])
         : this.looksLikeInterned(firstEdge);
     if (isWeak) this.edgeCount = firstEdge;
   }
@@ -552,8 +360,8 @@ export class ObjectFinder implements ObjectReader {
 
   private decodeObject(row: number, found: FoundObjects): void {
     const halves = this.halves;
-    const word = this.word.array[row];
-    const typeId = this.typeId.array[row];
+    const word = this.admission.word.array[row];
+    const typeId = this.admission.typeId.array[row];
     const type = this.types.types[typeId];
     const bodyEnd = word + ((this.types.minimumSize[typeId] + 7) >>> 3);
     this.currentWord = word;
@@ -577,7 +385,7 @@ export class ObjectFinder implements ObjectReader {
     }
     found.referenceCount.array[row] = count;
     found.flags.array[row] =
-      (hasBit(this.trackedBits, word) ? NodeFlag.tracked : 0) |
+      (hasBit(this.admission.trackedBits, word) ? NodeFlag.tracked : 0) |
       (count === NONE ? NodeFlag.immortal : 0) |
       (allocated === 0 && !this.options.chunks.isHeap(word) ? NodeFlag.static : 0) |
       (this.partial ? NodeFlag.partial : 0);
@@ -588,7 +396,7 @@ export class ObjectFinder implements ObjectReader {
     found.allocatedSize.array[row] = LARGE;
     if (found.largeSizes.size >= MAX_LARGE) return;
     const allocated = ownBytes + this.ownedBytes;
-    found.largeSizes.set(this.word.array[row], { shallow: this.shallowBytes, allocated });
+    found.largeSizes.set(this.admission.word.array[row], { shallow: this.shallowBytes, allocated });
   }
 
   /** What all objects have in common: the type of a heap type's instance, slots, and what nothing explains. */
@@ -603,7 +411,7 @@ export class ObjectFinder implements ObjectReader {
   }
 
   private pushEdgeToType(type: TypeInfo): void {
-    if (this.findOrAdmit(type.word)) this.pushEdge(type.word, EdgeKind.type, NONE);
+    if (this.admission.findOrAdmit(type.word)) this.pushEdge(type.word, EdgeKind.type, NONE);
   }
 
   /** sys.getsizeof of an object without a `__sizeof__` of its own. */
@@ -639,12 +447,4 @@ function growDecoded(found: FoundObjects, length: number): void {
   growTogether(decodedColumns(found), length);
   found.firstEdge.length = length + 1;
   found.firstEdge.reserve(found.flags.array.length - length);
-}
-
-/** Makes room behind `length` cells in all of `columns`. */
-function growTogether(columns: readonly (Uint8Column | Uint32Column)[], length: number): void {
-  for (const column of columns) {
-    column.length = length;
-    column.reserve(1);
-  }
 }

@@ -67,7 +67,9 @@ export function makePreviewWriter(layout: Layout): WritePreview {
     if ((flags & BYTES_SUBCLASS) !== 0) return writeBytes;
     if ((flags & TYPE_SUBCLASS) !== 0) return writeClass;
     // Classes of the program have no dot in tp_name; those of C modules have.
-    return (flags & HEAPTYPE) === 0 || type.tp_name.includes('.') ? byName[type.tp_name] : undefined;
+    return (flags & HEAPTYPE) === 0 || type.tp_name.includes('.')
+      ? byName[type.tp_name]
+      : undefined;
   };
   /** By typeId: asking a type again for each of its objects would take longer than writing a number. */
   const writers: (WritePreview | undefined)[] = [];

@@ -2,7 +2,7 @@
 // Source: Include/object.h and Include/refcount.h of 3.8 to 3.15, GIL builds.
 
 import { NONE } from '../graph/heap-graph.ts';
-import type { ReferenceCounts } from './find-objects.ts';
+import type { ReferenceCounts } from './object-admission.ts';
 import type { VersionFeatures } from './version.ts';
 
 /** 3.8 to 3.11: a signed 64-bit count. No object has 2^32 references; pointers and sizes of buffers are larger. */
