@@ -73,6 +73,51 @@ describe('growth', () => {
     expect(row.isSignificant).toBe(true);
   });
 
+  test('is seen although a capture finds the objects by another path for a moment', () => {
+    const found = hunt((capture) => {
+      const handler = "root local local 'kept' of handle (app.py:9) -> open";
+      return `
+        ${capture === 2 ? handler : ''}
+        root local local 'server' of main (app.py:1) -> server
+        server: app.Server 48 ${at(1, 0)} .registry -> registry
+        registry: app.Registry 48 ${at(1, 1)} ._open -> open
+        open: list 232 ${at(1, 2)} ${entries(0, 10 + capture * 20, (i) => `[${i}] -> t${i}`)}
+        ${range(0, 10 + capture * 20, (i) => `t${i}: app.Ticket 48 ${at(2, i)}`)}
+      `;
+    });
+
+    expect(found.rows.map((row) => told(found, row))).toEqual([
+      {
+        text: "local 'server' of main (app.py).registry._open[*] -> app.Ticket",
+        perRound: [20, 20, 20],
+        holder: 'open',
+      },
+    ]);
+  });
+
+  test('of dicts with dicts in them counts the entries of the holder', () => {
+    const found = hunt(
+      (capture) => `
+        root module app -> app
+        app: module 64 ${at(1, 0)} .sessions -> sessions
+        sessions: dict 232 ${at(1, 1)} ${entries(0, 20 + capture * 10, (i) => `[k${i}] -> d${i}`)}
+        ${range(0, 20 + capture * 10, (i) => `k${i}: int 28 ${at(2, i)} "${i}"`)}
+        ${range(0, 20 + capture * 10, (i) => `d${i}: dict 232 ${at(3, i)} [basket] -> l${i}`)}
+        ${range(0, 20 + capture * 10, (i) => `l${i}: list 72 ${at(4, i)} [0] -> e${i}, [1] -> f${i}`)}
+        ${range(0, 20 + capture * 10, (i) => `e${i}: dict 232 ${at(5, i)}`)}
+        ${range(0, 20 + capture * 10, (i) => `f${i}: dict 232 ${at(6, i)}`)}
+        basket: str 55 ${at(7, 0)} "'basket'"
+      `,
+    );
+
+    const [row] = found.rows;
+    expect(told(found, row)).toMatchObject({ perRound: [10, 10, 10], holder: 'sessions' });
+    expect(row.contents.map(({ typeName, count }) => [typeName, count])).toEqual([
+      ['dict', 90],
+      ['list', 30],
+    ]);
+  });
+
   test('of a linked list is told with what holds its head, whichever end grows', () => {
     const list = (count: number, nameOf: (i: number) => number) => `
       root module app -> app

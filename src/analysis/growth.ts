@@ -13,6 +13,7 @@
 import { type HeapGraph, NONE, type NodeIndex } from '../graph/heap-graph.ts';
 import type { AliveObjects, CaptureTrack } from './capture-track.ts';
 import { computeFingerprint } from './fingerprint.ts';
+import { type GrowthContent, sumByRow, sumNewByType } from './growth-contents.ts';
 import { findHolders, type GrowthHolder } from './growth-holder.ts';
 import type { PathTree } from './paths.ts';
 import { formatShape, type ShapeIndex, type ShapeTable } from './shapes.ts';
@@ -26,7 +27,7 @@ export interface GrowthRow {
   text: string;
   typeName: string;
   fingerprint: string;
-  /** Per capture: objects of the shape. */
+  /** Per capture: objects of the shape; without new ones in each other (dicts in dicts), unless they form a chain. */
   count: number[];
   /** Per capture: edges of these objects. */
   entries: number[];
@@ -42,8 +43,8 @@ export interface GrowthRow {
   isSignificant: boolean;
   /** Where the objects are added; undefined only if none of them hangs on anything. */
   holder: GrowthHolder | undefined;
-  /** The types that grew within the row, the most bytes first; the row's own included. */
-  contents: { typeName: string; count: number; bytes: number }[];
+  /** What is new within the row, the most bytes first; the row's own type included. */
+  contents: GrowthContent[];
   /** Objects of the row, the longest alive of the new ones first; at most 16. */
   examples: NodeIndex[];
 }
@@ -83,7 +84,6 @@ const MIN_STEADY_SHARE = 0.3;
 /** Share of new entries that may be objects known by this path. */
 const MAX_HELD_SHARE = 0.5;
 const MAX_EXAMPLES = 16;
-const MAX_CONTENTS = 8;
 
 /**
  * `tracks`: two or more captures of one series; `graph` and `tree` are the last one's. O(nodes of the last + shapes of
@@ -103,8 +103,9 @@ export function computeGrowth(
 
   const series = alignShapes(tracks);
   const survivors = countSurvivors(alive, last.shapes.shapeCount, tracks.length);
+  mendCounts(series.count, survivors);
   const candidates = findGrowing(series, survivors, last.shapes.parent);
-  const attached = attachNewObjects(graph, tree, alive, candidates.objects);
+  const attached = attachNewObjects(graph, tree, alive, candidates.objects, tracks.length);
   const own = candidates.objects.filter(
     (shape) =>
       attached.own[shape] > 0 && attached.own[shape] >= attached.all[shape] * MIN_OWN_SHARE,
@@ -116,18 +117,21 @@ export function computeGrowth(
   ]);
   const found = [...own.map((shape) => ({ shape, measure: 'objects' as const })), ...others];
 
-  const contents = sumByRow(
+  const sums = sumByRow(
     tracks,
     last.shapes,
     found.map((each) => each.shape),
   );
+  const contents = sumNewByType(graph, alive, sums.rowOfShape, found.length);
   const examples = collectExamples(
     alive,
     found.map((each) => each.shape),
   );
   const rows = found.map(({ shape, measure }, i): GrowthRow => {
+    const holder = holders.get(shape);
     const count = series.count.map((column) => column[shape]);
-    const { bytes } = contents[i];
+    if (holder?.isChain === false) leaveOutNested(count, attached.nested, shape);
+    const bytes = sums.bytes[i];
     const grown = count[count.length - 1] - count[0];
     const grownBytes = bytes[bytes.length - 1] - bytes[0];
     return {
@@ -147,8 +151,8 @@ export function computeGrowth(
       gone: series.gone.map((column) => column[shape]),
       isSignificant:
         grownBytes >= (options.minBytes ?? 65_536) || grown >= (options.minObjects ?? 10),
-      holder: holders.get(shape),
-      contents: contents[i].types,
+      holder,
+      contents: contents[i],
       examples: examples[i],
     };
   });
@@ -203,6 +207,27 @@ function countSurvivors(
     survivors[shape * captureCount + Math.min(birthRound[node], captureCount - 1)]++;
   }
   return survivors;
+}
+
+/**
+ * In a capture between others, objects that are alive in the end may have been reached by another path for a moment (a
+ * handler was running): a shape then had fewer objects than there were. Not mended where that is more than an exception,
+ * and not at the ends, where a container that is always as full would seem to grow.
+ */
+function mendCounts(count: readonly Float64Array[], survivors: Float64Array): void {
+  const captureCount = count.length;
+  const aliveAt = new Float64Array(captureCount);
+  for (let shape = 0; shape < count[0].length; shape++) {
+    let movedCount = 0;
+    for (let i = 0; i < captureCount; i++) {
+      aliveAt[i] = (i === 0 ? 0 : aliveAt[i - 1]) + survivors[shape * captureCount + i];
+      if (i > 0 && i < captureCount - 1 && count[i][shape] < aliveAt[i]) movedCount++;
+    }
+    if (movedCount === 0 || movedCount > (captureCount - 2) / 2) continue;
+    for (let i = 1; i < captureCount - 1; i++) {
+      count[i][shape] = Math.max(count[i][shape], aliveAt[i]);
+    }
+  }
 }
 
 function findGrowing(
@@ -282,6 +307,8 @@ interface AttachedObjects {
   /** Per shape: new objects, and those of them whose headShape is their own shape. */
   all: Float64Array;
   own: Float64Array;
+  /** Per shape and capture: those that came then and hang on other new ones of the same shape. */
+  nested: Float64Array;
 }
 
 function attachNewObjects(
@@ -289,6 +316,7 @@ function attachNewObjects(
   tree: PathTree,
   alive: AliveObjects,
   growing: readonly ShapeIndex[],
+  captureCount: number,
 ): AttachedObjects {
   const { shapeOfNode, birthRound } = alive;
   const { order, parentNode } = tree;
@@ -296,6 +324,7 @@ function attachNewObjects(
   const shapeCount = shapeOfNode.reduce((most, s) => (s === NONE || s < most ? most : s + 1), 0);
   const all = new Float64Array(shapeCount);
   const own = new Float64Array(shapeCount);
+  const nested = new Float64Array(shapeCount * captureCount);
   const isGrowing = new Uint8Array(shapeCount);
   for (const shape of growing) isGrowing[shape] = 1;
   for (let i = 0; i < order.length; i++) {
@@ -309,9 +338,19 @@ function attachNewObjects(
     if (isGrowing[shape] === 1) {
       all[shape]++;
       if (headShape[node] === shape) own[shape]++;
+      if (inherited === shape) nested[shape * captureCount + birthRound[node]]++;
     }
   }
-  return { headShape, all, own };
+  return { headShape, all, own, nested };
+}
+
+/** So that the number is that of the entries of the holder, whatever each entry is made of. */
+function leaveOutNested(count: number[], nested: Float64Array, shape: ShapeIndex): void {
+  let sum = 0;
+  for (let round = 1; round < count.length; round++) {
+    sum += nested[shape * count.length + round];
+    count[round] -= sum;
+  }
 }
 
 /** Of containers and buffers that grew, those whose growth is not that of a row of objects seen from another side. */
@@ -339,47 +378,6 @@ function leaveOutExplained<T extends { shape: ShapeIndex }>(
     inRow.add(candidate.shape);
   }
   return kept;
-}
-
-interface RowSums {
-  /** Per capture. */
-  bytes: number[];
-  types: { typeName: string; count: number; bytes: number }[];
-}
-
-/** Gives every shape of every capture to the row of the nearest shape before it (or itself) that has one, and adds up. */
-function sumByRow(
-  tracks: readonly CaptureTrack[],
-  last: ShapeTable,
-  rowShapes: readonly ShapeIndex[],
-): RowSums[] {
-  const rowByKey = new Map(rowShapes.map((shape, row) => [last.key[shape], row]));
-  const sums: RowSums[] = rowShapes.map(() => ({ bytes: tracks.map(() => 0), types: [] }));
-  const byType = rowShapes.map(() => new Map<string, { count: number; bytes: number }>());
-  tracks.forEach(({ shapes }, capture) => {
-    const sign = capture === 0 ? -1 : capture === tracks.length - 1 ? 1 : 0;
-    const rowOf = new Uint32Array(shapes.shapeCount);
-    for (let shape = 0; shape < shapes.shapeCount; shape++) {
-      const parent = shapes.parent[shape];
-      const row = rowByKey.get(shapes.key[shape]) ?? (parent === NONE ? NONE : rowOf[parent]);
-      rowOf[shape] = row;
-      if (row === NONE) continue;
-      sums[row].bytes[capture] += shapes.allocatedBytes[shape];
-      const typeName = shapes.names[shapes.typeName[shape]];
-      const type = byType[row].get(typeName) ?? { count: 0, bytes: 0 };
-      type.count += sign * shapes.nodeCount[shape];
-      type.bytes += sign * shapes.allocatedBytes[shape];
-      byType[row].set(typeName, type);
-    }
-  });
-  byType.forEach((types, row) => {
-    sums[row].types = [...types]
-      .map(([typeName, type]) => ({ typeName, ...type }))
-      .filter((type) => type.count > 0 || type.bytes > 0)
-      .sort((a, b) => b.bytes - a.bytes || (a.typeName < b.typeName ? -1 : 1))
-      .slice(0, MAX_CONTENTS);
-  });
-  return sums;
 }
 
 /** Objects of each shape: those that came first after the first capture, else any. */

@@ -24,8 +24,22 @@ const ROOT_PENALTY: Record<RootKind, number> = {
 
 const MODULE_PENALTY: Record<ModuleOrigin, number> = { application: 0, library: 10, standard: 40 };
 
+/** Of a module that is no one's to import: `concurrent.futures._base`. */
+const PRIVATE_MODULE_PENALTY = 2;
+
 /** Of a local in a frame of the standard library: `run_forever (base_events.py:603)`. */
 const STANDARD_FRAME_PENALTY = 4;
+/**
+ * Per frame from the outermost on, of roots in frames: what runs for a moment only (a request's handler) lies deep, and a
+ * path through it is there in one capture and not in the next. Outer frames stay.
+ */
+const FRAME_DEPTH_PENALTY = 2;
+const MAX_DEPTH_PENALTY = 48;
+/** Of threads that are not the main one: they may end. */
+const OTHER_THREAD_PENALTY = 6;
+
+/** Roots that come and go with what the program looks up: nobody's reason to keep an object. */
+const CACHE_ROOTS: ReadonlySet<string> = new Set(['type_cache', 'method_cache']);
 
 const EDGE_PENALTY: Record<EdgeKind, number> = {
   [EdgeKind.internal]: 4,
@@ -83,6 +97,8 @@ const TYPE_PENALTY: Readonly<Record<string, number>> = {
   getset_descriptor: 8,
   member_descriptor: 8,
   classmethod_descriptor: 8,
+  // What is in a cache is at home elsewhere, if it has a home.
+  'functools._lru_cache_wrapper': 15,
 };
 
 /** A class is a step like any other if it is the program's, and a detour if it is Python's. */
@@ -113,7 +129,7 @@ export function computePathCosts(graph: HeapGraph): PathCosts {
     if (isStandardName(name)) standardClass.add(node);
   }
   return {
-    root: Uint8Array.from(graph.rootNode, (_, root) => rootPenalty(graph, root)),
+    root: computeRootPenalties(graph),
     edgeKind: Uint8Array.from(
       { length: 256 },
       (_, kind) => EDGE_PENALTY[kind as EdgeKind] ?? MAX_HOP_COST,
@@ -130,13 +146,53 @@ export function computePathCosts(graph: HeapGraph): PathCosts {
   };
 }
 
+function computeRootPenalties(graph: HeapGraph): Uint8Array {
+  const penalties = Uint8Array.from(graph.rootNode, (_, root) => rootPenalty(graph, root));
+  for (const { roots, depth } of findFrameRoots(graph)) {
+    const inMain = !graph.strings[graph.rootLabel[roots[0]]].includes(' in thread ');
+    const penalty =
+      Math.min(MAX_DEPTH_PENALTY, depth * FRAME_DEPTH_PENALTY) +
+      (inMain ? 0 : OTHER_THREAD_PENALTY);
+    for (const root of roots) penalties[root] += penalty;
+  }
+  return penalties;
+}
+
+/** The roots in each frame, and how many frames lie outside of it. Roots come thread by thread, the innermost frame first. */
+function findFrameRoots(graph: HeapGraph): { roots: number[]; depth: number }[] {
+  const frames: { roots: number[]; text: string; thread: string; depth: number }[] = [];
+  for (let root = 0; root < graph.rootNode.length; root++) {
+    const kind = graph.rootKind[root];
+    if (kind !== RootKind.local && kind !== RootKind.thread) continue;
+    const label = graph.rootLabel[root] === NONE ? '' : graph.strings[graph.rootLabel[root]];
+    const text = /^(?:local '[^']*' of|value in use by|frame) (.*)$/.exec(label)?.[1];
+    if (text === undefined) continue;
+    const before = frames.at(-1);
+    if (before?.text === text) before.roots.push(root);
+    else {
+      const thread = / in thread .*$/.exec(text)?.[0] ?? '';
+      frames.push({ roots: [root], text, thread, depth: 0 });
+    }
+  }
+  for (let i = frames.length - 2; i >= 0; i--) {
+    const outer = frames[i + 1];
+    if (outer.thread === frames[i].thread) frames[i].depth = outer.depth + 1;
+  }
+  return frames;
+}
+
 function rootPenalty(graph: HeapGraph, root: number): number {
   const kind = graph.rootKind[root] as RootKind;
   const labelId = graph.rootLabel[root];
   const label = labelId === NONE ? '' : graph.strings[labelId];
   if (kind === RootKind.module) {
-    return MODULE_PENALTY[findModuleOrigin(graph, graph.rootNode[root], label)];
+    const isPrivate = /(^|\.)_(?!_)/.test(label);
+    return (
+      MODULE_PENALTY[findModuleOrigin(graph, graph.rootNode[root], label)] +
+      (isPrivate ? PRIVATE_MODULE_PENALTY : 0)
+    );
   }
+  if (kind === RootKind.interned && CACHE_ROOTS.has(label)) return MAX_STEP_COST;
   const penalty = ROOT_PENALTY[kind] ?? MAX_STEP_COST;
   const inStandardFrame = kind === RootKind.local && /\/lib\/python3\.\d+\/(?!site-)/.test(label);
   return inStandardFrame ? penalty + STANDARD_FRAME_PENALTY : penalty;

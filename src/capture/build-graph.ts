@@ -296,7 +296,8 @@ function buildRoots(
     if (!hasBit(found.objectBits, root.word)) continue;
     const node = nodeOf(root.word);
     if (root.isCounted) explained[node]++;
-    setBit(isRoot, node);
+    // Caches are among these: an immortal object must not change its root when it is looked up.
+    if (root.kind !== RootKind.interned) setBit(isRoot, node);
     push(node, root.kind, root.label === '' ? NONE : reader.intern(root.label));
   }
   for (const { name, node } of types) {

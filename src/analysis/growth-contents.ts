@@ -1,0 +1,69 @@
+// What the rows of growth are made of: bytes per capture from the shapes' totals, and by type what is new in the last one.
+// Every object counts in exactly one row: that of the nearest growing shape before it on its best path, or its own.
+
+import { type HeapGraph, NONE, typeNameOf } from '../graph/heap-graph.ts';
+import type { AliveObjects, CaptureTrack } from './capture-track.ts';
+import type { ShapeIndex, ShapeTable } from './shapes.ts';
+
+export interface GrowthContent {
+  typeName: string;
+  count: number;
+  bytes: number;
+}
+
+const MAX_CONTENTS = 8;
+
+export interface RowSums {
+  /** Per row and capture. */
+  bytes: number[][];
+  /** Per shape of the last capture: its row, or NONE. */
+  rowOfShape: Uint32Array;
+}
+
+/** Gives every shape of every capture to the row of the nearest shape before it (or itself) that has one, and adds up. */
+export function sumByRow(
+  tracks: readonly CaptureTrack[],
+  last: ShapeTable,
+  rowShapes: readonly ShapeIndex[],
+): RowSums {
+  const rowByKey = new Map(rowShapes.map((shape, row) => [last.key[shape], row]));
+  const bytes = rowShapes.map(() => tracks.map(() => 0));
+  let rowOfShape = new Uint32Array(0);
+  tracks.forEach(({ shapes }, capture) => {
+    rowOfShape = new Uint32Array(shapes.shapeCount);
+    for (let shape = 0; shape < shapes.shapeCount; shape++) {
+      const parent = shapes.parent[shape];
+      const row = rowByKey.get(shapes.key[shape]) ?? (parent === NONE ? NONE : rowOfShape[parent]);
+      rowOfShape[shape] = row;
+      if (row !== NONE) bytes[row][capture] += shapes.allocatedBytes[shape];
+    }
+  });
+  return { bytes, rowOfShape };
+}
+
+/** Objects that came after the first capture and are alive in the last, per row and by type. O(nodes). */
+export function sumNewByType(
+  graph: HeapGraph,
+  { shapeOfNode, birthRound }: AliveObjects,
+  rowOfShape: Uint32Array,
+  rowCount: number,
+): GrowthContent[][] {
+  const byType = Array.from({ length: rowCount }, () => new Map<string, GrowthContent>());
+  for (let node = 0; node < shapeOfNode.length; node++) {
+    const row = shapeOfNode[node] === NONE ? NONE : rowOfShape[shapeOfNode[node]];
+    if (row === NONE || birthRound[node] === 0) continue;
+    const typeName = typeNameOf(graph, node);
+    let content = byType[row].get(typeName);
+    if (content === undefined) {
+      content = { typeName, count: 0, bytes: 0 };
+      byType[row].set(typeName, content);
+    }
+    content.count++;
+    content.bytes += graph.allocatedSize[node];
+  }
+  return byType.map((types) =>
+    [...types.values()]
+      .sort((a, b) => b.bytes - a.bytes || (a.typeName < b.typeName ? -1 : 1))
+      .slice(0, MAX_CONTENTS),
+  );
+}
