@@ -20,19 +20,22 @@ const NAME_FIELDS = new Set([
   'co_cellvars',
   'co_localsplusnames',
 ]);
+/** Where the name is a key: `app['sessions']`. */
+const KEY_FIELDS = new Set(['co_consts']);
 
 /**
- * Previews of the functions whose code names `name` (`app.sessions.SessionRegistry.open at sessions.py:48`), those of the
- * standard library left out; at most 50. O(nodes).
+ * Previews of the functions whose code names `name` (`app.sessions.SessionRegistry.open at sessions.py:48`), as a variable
+ * or attribute, or as a key of a dict; those of the standard library left out; at most 50. O(nodes).
  */
-export function findFunctionsNaming(graph: HeapGraph, name: string): string[] {
+export function findFunctionsNaming(graph: HeapGraph, name: string, isKey = false): string[] {
   const codeType = graph.types.findIndex((type) => type.name === 'code');
   const functionType = graph.types.findIndex((type) => type.name === 'function');
   if (codeType < 0 || functionType < 0) return [];
   const wanted = new TextEncoder().encode(`'${name}'`);
+  const fields = isKey ? KEY_FIELDS : NAME_FIELDS;
   const naming = new Set<NodeIndex>();
   for (let node = 0; node < graph.nodeCount; node++) {
-    if (graph.typeId[node] === codeType && namesIt(graph, node, wanted)) naming.add(node);
+    if (graph.typeId[node] === codeType && namesIt(graph, node, wanted, fields)) naming.add(node);
   }
   const found: string[] = [];
   if (naming.size === 0) return found;
@@ -46,10 +49,15 @@ export function findFunctionsNaming(graph: HeapGraph, name: string): string[] {
   return found.sort();
 }
 
-function namesIt(graph: HeapGraph, code: NodeIndex, wanted: Uint8Array): boolean {
+function namesIt(
+  graph: HeapGraph,
+  code: NodeIndex,
+  wanted: Uint8Array,
+  fields: ReadonlySet<string>,
+): boolean {
   for (let edge = graph.firstEdge[code]; edge < graph.firstEdge[code + 1]; edge++) {
     const label = graph.edgeLabel[edge];
-    if (label === NONE || !NAME_FIELDS.has(graph.strings[label])) continue;
+    if (label === NONE || !fields.has(graph.strings[label])) continue;
     const tuple = graph.edgeTarget[edge];
     for (let item = graph.firstEdge[tuple]; item < graph.firstEdge[tuple + 1]; item++) {
       if (hasPreview(graph, graph.edgeTarget[item], wanted)) return true;

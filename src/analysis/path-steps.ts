@@ -88,7 +88,23 @@ export function buildPath(
     typeName: typeNameOf(graph, graph.edgeTarget[edge]),
     omitted: i === head ? omitted : 0,
   }));
-  return { rootKind, rootLabel, steps: [first, ...steps] };
+  return { rootKind, rootLabel, steps: withoutCells([first, ...steps]) };
+}
+
+/** A variable that an inner function uses is in a cell: its name stands for what is in it. */
+function withoutCells(steps: readonly PathStep[]): PathStep[] {
+  const kept: PathStep[] = [];
+  for (const step of steps) {
+    const before = kept.at(-1);
+    const isInCell =
+      before?.typeName === 'cell' &&
+      before.label.startsWith("local '") &&
+      step.label === '.cell_contents' &&
+      step.omitted === 0;
+    if (isInCell) kept[kept.length - 1] = { ...before, node: step.node, typeName: step.typeName };
+    else kept.push(step);
+  }
+  return kept;
 }
 
 /** `app.registry._open[123] -> Ticket` */

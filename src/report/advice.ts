@@ -7,6 +7,7 @@ import {
   EdgeKind,
   findPreview,
   type HeapGraph,
+  type NodeIndex,
   RootKind,
   typeNameOf,
 } from '../graph/heap-graph.ts';
@@ -16,6 +17,8 @@ export interface RetainedCase {
   graph: HeapGraph;
   /** To an example; undefined if none was found. */
   path: HeapPath | undefined;
+  /** The object on the path at which the growth is shown. */
+  growsAt: NodeIndex | undefined;
   /** The name under which the program knows the holder. */
   holderName: string | undefined;
   /** Functions of the program that name it. */
@@ -32,8 +35,10 @@ export function adviseOnRetained(given: RetainedCase): string {
   if (row.holder?.isChain) {
     return `Each new ${row.typeName} hangs on the one before, and the first is still referred to: cut the links of those that are done, or drop the head.`;
   }
-  if (holderType === 'functools._lru_cache_wrapper' || isLruCache(given)) {
-    return 'A functools.lru_cache without a maxsize keeps every argument and result: give it a maxsize, or clear it.';
+  const cache = findLruCache(given);
+  if (cache !== undefined) return lruAdvice(given, cache);
+  if (given.path !== undefined && isLogHandlers(given.path, given.growsAt)) {
+    return `Each addHandler() keeps one more handler, and every record goes to all of them: add handlers once, where logging is set up.${namedIn('addHandler', given.functions)}`;
   }
   const frame = frameOf(given);
   if (frame !== undefined) {
@@ -67,15 +72,40 @@ const named = ({ holderName }: RetainedCase): string =>
   holderName === undefined ? '' : ` in \`${holderName}\``;
 
 /** Where to look for the line that adds. */
-function look({ functions, holderName }: RetainedCase): string {
-  if (functions.length === 0 || holderName === undefined) return '';
+const look = ({ functions, holderName }: RetainedCase): string =>
+  holderName === undefined ? '' : namedIn(holderName, functions);
+
+function namedIn(name: string, functions: readonly string[]): string {
+  if (functions.length === 0) return '';
   const shown = functions.slice(0, 3).join(', ');
   const more = functions.length > 3 ? ` and ${functions.length - 3} more` : '';
-  return ` \`${holderName}\` is named in ${shown}${more}.`;
+  return ` \`${name}\` is named in ${shown}${more}.`;
 }
 
-function isLruCache({ path }: RetainedCase): boolean {
-  return path?.steps.some((step) => step.typeName === 'functools._lru_cache_wrapper') ?? false;
+/** Position of the cache on the path, if it or the dict of its entries is what grows. */
+function findLruCache({ path, growsAt }: RetainedCase): number | undefined {
+  const at = path?.steps.findIndex((step) => step.node === growsAt) ?? -1;
+  const isCache = (i: number) => path?.steps[i]?.typeName === 'functools._lru_cache_wrapper';
+  return isCache(at) ? at : isCache(at - 1) ? at - 1 : undefined;
+}
+
+function lruAdvice({ graph, path }: RetainedCase, cache: number): string {
+  const owner = path?.steps[cache - 1];
+  const isMethod =
+    owner !== undefined && findPreview(graph, owner.node)?.startsWith('<class ') === true;
+  return isMethod
+    ? 'This functools.lru_cache is on a method, so it keeps every `self` and what that refers to: use functools.cached_property, or a cache on the instance, or give it a maxsize.'
+    : 'A functools.lru_cache without a maxsize keeps every argument and result: give it a maxsize, or clear it.';
+}
+
+/** Whether what grows is the list of a logger's handlers. */
+export function isLogHandlers(path: HeapPath, growsAt: NodeIndex | undefined): boolean {
+  const at = path.steps.findIndex((step) => step.node === growsAt);
+  return (
+    at > 0 &&
+    path.steps[at].label === '.handlers' &&
+    /^logging\.(Root)?Logger$/.test(path.steps[at - 1].typeName)
+  );
 }
 
 /** The function whose local variable holds the growing container. */

@@ -218,7 +218,10 @@ function formatSuspectPath(suspect: Suspect): string[] {
 function formatContents(suspect: Suspect): string[] {
   const others = suspect.contents.filter(({ type, count }) => type !== suspect.type && count > 0);
   if (others.length === 0) return [];
-  const terms = others
+  // Classes tell more than what they are made of.
+  const isClass = ({ type }: { type: string }) => Number(type.includes('.'));
+  const terms = [...others]
+    .sort((a, b) => isClass(b) - isClass(a))
     .slice(0, 5)
     .map(({ type, count }) => `${formatSignedCount(count)} ${sanitizeText(type)}`);
   return formatTerms(label('with'), terms, 3);

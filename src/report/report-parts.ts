@@ -63,12 +63,19 @@ export const formatCaptureLine = (target: TargetReport, capture: CaptureLine): s
 export const formatCoverage = (coverage: number): string =>
   `coverage: ${formatShare(coverage)} of the references led to an object`;
 
+/** What users meet in healthy captures; other kinds are for bug reports and printed as they are called. */
+const PROBLEM_TEXTS: Readonly<Record<string, string>> = {
+  'type-size-unexpected': 'C type of another release, scanned for references',
+  'collection-was-running': 'capture while the collector ran, without its lists',
+};
+
 /** Nothing, or the problems met with their counts and where the first of each was. */
 export function formatProblems(problems: readonly ProblemLine[]): string[] {
   if (problems.length === 0) return [];
   const terms = problems.slice(0, 6).map((problem) => {
     const where = problem.examples.length === 0 ? '' : ` (${problem.examples[0]})`;
-    return `${formatCount(problem.count)} ${sanitizeText(problem.kind)}${where}`;
+    const text = PROBLEM_TEXTS[problem.kind] ?? problem.kind;
+    return `${formatCount(problem.count)} ${sanitizeText(text)}${where}`;
   });
   if (problems.length > 6) terms.push(`${problems.length - 6} kinds more`);
   return formatHanging('problems: ', terms.join(', '));

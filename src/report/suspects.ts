@@ -22,7 +22,7 @@ import {
   typeNameOf,
 } from '../graph/heap-graph.ts';
 import { buildReverseEdges } from '../graph/reverse-edges.ts';
-import { adviseOnRetained } from './advice.ts';
+import { adviseOnRetained, isLogHandlers } from './advice.ts';
 import type { HuntEvidence } from './evidence.ts';
 import { mergeRows } from './merge-rows.ts';
 import { writePath } from './path-text.ts';
@@ -88,6 +88,8 @@ const grownBytes = (row: GrowthRow): number => last(row.bytes) - row.bytes[0];
 
 /** What keeps the holder from growing for ever, as words; undefined if nothing does. */
 function findBound({ graph, tree }: HuntEvidence, row: GrowthRow): string | undefined {
+  // CPython's cache of attributes keeps names that were made for one look-up: getattr(self, 'do_' + verb).
+  if (/^immortal (type|method)_cache /.test(row.text)) return 'it has room for 4 096 names';
   const holder = row.holder?.node;
   if (holder === undefined) return undefined;
   // The entries of an lru_cache are in a dict of its own.
@@ -119,7 +121,7 @@ function buildSuspect(context: SuspectContext, row: GrowthRow): Suspect {
   const bytes = grownBytes(row);
   const reasons = doubtsOn(context, row);
   const holderName = path === undefined ? undefined : nameOfHolder(path, growsAt);
-  const functions = holderName === undefined ? [] : findFunctionsNaming(graph, holderName);
+  const functions = findAddingFunctions(graph, path, growsAt, holderName);
   return {
     kind: 'retained',
     verdict: reasons.length === 0 ? 'leaking' : 'unknown',
@@ -155,7 +157,7 @@ function buildSuspect(context: SuspectContext, row: GrowthRow): Suspect {
     allocatedAt: null,
     example: example === undefined ? null : writeExample(graph, example),
     reasons,
-    advice: adviseOnRetained({ row, graph, path, holderName, functions }),
+    advice: adviseOnRetained({ row, graph, path, growsAt, holderName, functions }),
   };
 }
 
@@ -205,6 +207,19 @@ function writeHolder({ graph, tree }: HuntEvidence, holder: NodeIndex): string {
   const { text } = writePath(graph, path);
   const end = text.lastIndexOf(' -> ');
   return end < 0 ? text : text.slice(0, end);
+}
+
+/** The functions to look into: those that name the holder. Handlers of a logger are added by a method. */
+function findAddingFunctions(
+  graph: HeapGraph,
+  path: HeapPath | undefined,
+  holder: NodeIndex | undefined,
+  holderName: string | undefined,
+): string[] {
+  if (path === undefined || holderName === undefined) return [];
+  if (isLogHandlers(path, holder)) return findFunctionsNaming(graph, 'addHandler');
+  const step = path.steps.find((each) => each.node === holder);
+  return findFunctionsNaming(graph, holderName, step?.label.startsWith('[') === true);
 }
 
 /** The name under which the program knows the holder: the last attribute, variable or key before it. */

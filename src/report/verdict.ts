@@ -16,6 +16,9 @@ import { leakscopeVersion } from './version.ts';
 /** A resident set moves by this much without any cause in the program. */
 const RSS_NOISE_BYTES = 1 << 20;
 const RSS_NOISE_SHARE = 0.01;
+/** What all objects together take is known to the byte; it moves with what the program is doing. */
+const OBJECTS_NOISE_BYTES = 256 << 10;
+const OBJECTS_NOISE_SHARE = 0.005;
 /** Two rounds may both grow by chance; three in a row of what stays do not. */
 const ROUNDS_NEEDED = 3;
 /** Of the growth. */
@@ -149,7 +152,7 @@ function decideWithoutLeak(
   const objects = growth.totalBytes;
   const grown = objects[objects.length - 1] - objects[0];
   if (
-    grown > noiseOf(objects[0]) &&
+    grown > Math.max(OBJECTS_NOISE_BYTES, objects[0] * OBJECTS_NOISE_SHARE) &&
     objects.every((bytes, i) => i === 0 || bytes > objects[i - 1])
   ) {
     reasons.push(
