@@ -186,11 +186,11 @@ function rootPenalty(graph: HeapGraph, root: number): number {
   const labelId = graph.rootLabel[root];
   const label = labelId === NONE ? '' : graph.strings[labelId];
   if (kind === RootKind.module) {
+    const origin = findModuleOrigin(graph, graph.rootNode[root], label);
+    // `logging` is nearer to everyone than `concurrent.futures._base`.
+    const inner = origin === 'standard' ? Math.min(3, label.split('.').length - 1) : 0;
     const isPrivate = /(^|\.)_(?!_)/.test(label);
-    return (
-      MODULE_PENALTY[findModuleOrigin(graph, graph.rootNode[root], label)] +
-      (isPrivate ? PRIVATE_MODULE_PENALTY : 0)
-    );
+    return MODULE_PENALTY[origin] + inner + (isPrivate ? PRIVATE_MODULE_PENALTY : 0);
   }
   if (kind === RootKind.interned && CACHE_ROOTS.has(label)) return MAX_STEP_COST;
   const penalty = ROOT_PENALTY[kind] ?? MAX_STEP_COST;

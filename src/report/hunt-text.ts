@@ -204,7 +204,14 @@ function formatHolder(suspect: Suspect): string[] {
     facts.push(formatNumberOf(suspect.holderLength, 'entry', 'entries'));
   }
   facts.push(formatCountRate(suspect.countPerSecond));
-  return formatTerms(label('held by'), [sanitizeText(suspect.holder), facts.join(', ')], 4);
+  const holder = sanitizeText(suspect.holder);
+  if (LABEL_WIDTH + textWidth(holder) > PAGE_WIDTH) {
+    return [
+      ...formatHanging(label('held by'), holder),
+      `${' '.repeat(LABEL_WIDTH)}${facts.join(', ')}`,
+    ];
+  }
+  return formatTerms(label('held by'), [holder, facts.join(', ')], 4);
 }
 
 function formatSuspectPath(suspect: Suspect): string[] {

@@ -61,6 +61,8 @@ export function buildSuspects(
   const { graph, tracks } = context.evidence;
   const shapeOfNode = last(tracks).alive?.shapeOfNode ?? new Uint32Array(0);
   for (const row of mergeRows(growth.rows, graph, shapeOfNode)) {
+    // CPython's cache of attributes keeps names made for one look-up, 4096 at most: getattr(self, 'do_' + verb).
+    if (/^immortal (type|method)_cache /.test(row.text)) continue;
     const bound = findBound(context.evidence, row);
     if (bound !== undefined) {
       findings.push({
@@ -88,8 +90,6 @@ const grownBytes = (row: GrowthRow): number => last(row.bytes) - row.bytes[0];
 
 /** What keeps the holder from growing for ever, as words; undefined if nothing does. */
 function findBound({ graph, tree }: HuntEvidence, row: GrowthRow): string | undefined {
-  // CPython's cache of attributes keeps names that were made for one look-up: getattr(self, 'do_' + verb).
-  if (/^immortal (type|method)_cache /.test(row.text)) return 'it has room for 4 096 names';
   const holder = row.holder?.node;
   if (holder === undefined) return undefined;
   // The entries of an lru_cache are in a dict of its own.
@@ -197,7 +197,8 @@ function chooseExample({ evidence }: SuspectContext, row: GrowthRow): NodeIndex 
     }
     return false;
   };
-  return row.examples.find(goesThrough) ?? row.examples[0];
+  const isEntry = (node: NodeIndex) => tree.parentNode[node] === holder;
+  return row.examples.find(isEntry) ?? row.examples.find(goesThrough) ?? row.examples[0];
 }
 
 /** `app.registry._open`: the path to the holder as an expression. */
