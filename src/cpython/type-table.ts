@@ -22,6 +22,8 @@ const MEMBER_BYTES = 40;
 const T_OBJECT = 6;
 const T_OBJECT_EX = 16;
 const MAX_SLOTS = 4096;
+/** Larger instances (without their items) have been seen in damaged memory only. */
+const MAX_BASIC_SIZE = 1 << 20;
 const MAX_BASES = 128;
 /** Types that are being understood at a time: metatypes and bases of one type. */
 const MAX_METATYPE_DEPTH = 256;
@@ -118,11 +120,15 @@ export class TypeTable {
   private looksLikeType(word: number): boolean {
     const { image, layout, typeType } = this.options;
     const halves = image.halves;
-    if (word + layout.size('PyTypeObject') / 8 > image.runEnd(word)) return false;
+    const end = image.runEnd(word);
+    if (word + layout.size('PyTypeObject') / 8 > end) return false;
     const flags = halves[(word + layout.word('PyTypeObject.tp_flags')) * 2];
+    if ((flags & HEAPTYPE) !== 0 && word + layout.size('PyHeapTypeObject') / 8 > end) return false;
     const basicSize = halves[(word + layout.word('PyTypeObject.tp_basicsize')) * 2];
     const basicSizeHi = halves[(word + layout.word('PyTypeObject.tp_basicsize')) * 2 + 1];
-    if (basicSizeHi !== 0 || basicSize < OBJECT_HEAD_BYTES) return false;
+    if (basicSizeHi !== 0 || basicSize < OBJECT_HEAD_BYTES || basicSize > MAX_BASIC_SIZE) {
+      return false;
+    }
     const metaLo = halves[(word + 1) * 2];
     const metaHi = halves[(word + 1) * 2 + 1];
     const metaWord = (metaLo & 7) === 0 ? image.wordAt(metaLo, metaHi) : 0;
@@ -169,7 +175,7 @@ export class TypeTable {
     // Members of C types (`re.Pattern.pattern`) that the decoder knows would be counted twice.
     const explainedBytes =
       decoder?.explainsBody === true ? Number.MAX_SAFE_INTEGER : (decoder?.structSize ?? 0);
-    const ownSlots = isHeapType ? this.readSlots(word, address) : [];
+    const ownSlots = isHeapType ? this.readSlots(word, address, tp_basicsize) : [];
     const slots = [
       ...(base?.slots ?? []),
       ...ownSlots.filter((slot) => slot.offset >= explainedBytes),
@@ -245,7 +251,11 @@ export class TypeTable {
   }
 
   /** The members that `__slots__` made: PyMemberDef items behind the PyHeapTypeObject, ob_size of them. */
-  private readSlots(word: number, address: number): { offset: number; nameId: number }[] {
+  private readSlots(
+    word: number,
+    address: number,
+    basicSize: number,
+  ): { offset: number; nameId: number }[] {
     const { image, layout } = this.options;
     const slots: { offset: number; nameId: number }[] = [];
     const count = Math.min(image.halves[(word + 2) * 2], MAX_SLOTS);
@@ -261,8 +271,10 @@ export class TypeTable {
       const member = first + i * MEMBER_BYTES;
       const kind = image.readI32(member + 8);
       const name = image.findCString(image.readAddress(member), 256);
+      const offset = image.readI64(member + 16);
       if (name === undefined || (kind !== T_OBJECT && kind !== T_OBJECT_EX)) continue;
-      slots.push({ offset: image.readI64(member + 16), nameId: this.options.intern(name) });
+      if (offset < OBJECT_HEAD_BYTES || offset % 8 !== 0 || offset + 8 > basicSize) continue;
+      slots.push({ offset, nameId: this.options.intern(name) });
     }
     return slots;
   }
