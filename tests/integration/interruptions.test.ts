@@ -158,7 +158,8 @@ describe('a target with a large heap', () => {
 
 describe('a target that ends in the middle of a hunt', () => {
   const hunt = (pid: number, ...more: string[]): string[] => [
-    ...['hunt', `${pid}`, '--snapshots', '5', '--every', '1s', '--json', '--progress', ...more],
+    // Long enough for the wait between captures to be told, also where a capture takes seconds.
+    ...['hunt', `${pid}`, '--snapshots', '5', '--every', '5s', '--json', '--progress', ...more],
   ];
 
   test('after its second capture is judged on what there is', async () => {
