@@ -1,5 +1,6 @@
 // `npm test`: sets up what the tests need (Pythons of other suites, packages of PyPI), runs the static checks and all
-// tests, and ends with the plain line `N passed, N failed`. Nothing is installed outside .cache.
+// tests, and ends with the plain line `N passed, N failed`. Nothing is installed outside .cache but, by root, missing
+// programs of Debian's packages.
 // LEAKSCOPE_REQUIRED_PYTHONS and LEAKSCOPE_REQUIRED_PACKAGES (see .ci/run) make an incomplete set-up an error.
 
 import { spawnSync } from 'node:child_process';
@@ -71,6 +72,37 @@ function installPackages({
   return pip.status === 0 ? undefined : (pip.stderr.trim().split('\n').at(-1) ?? 'pip failed');
 }
 
+/** Programs of Debian that tests use: installed by root where they are missing; named to others, whose tests are skipped. */
+const DEBIAN_TOOLS: Record<string, string> = {
+  gcc: 'gcc',
+  setpriv: 'util-linux',
+  unshare: 'util-linux',
+};
+
+function setUpTools(): boolean {
+  const isMissing = (tool: string) => spawnSync(tool, ['--version']).error !== undefined;
+  const missing = Object.keys(DEBIAN_TOOLS).filter(isMissing);
+  if (missing.length === 0) return true;
+  const packages = [...new Set(missing.map((tool) => DEBIAN_TOOLS[tool]))];
+  if (process.getuid?.() === 0) {
+    runTool('apt-get', ['-q', 'update']);
+    runTool('apt-get', [
+      '-q',
+      '-y',
+      'install',
+      '--no-install-recommends',
+      ...packages,
+      'libc6-dev',
+    ]);
+  }
+  const left = missing.filter(isMissing);
+  if (left.length === 0) return true;
+  console.log(
+    `missing: ${left.join(', ')}. As root: apt-get install ${packages.join(' ')} libc6-dev`,
+  );
+  return process.env.CI === undefined;
+}
+
 const runTool = (command: string, args: string[]): boolean =>
   spawnSync(command, args, { stdio: 'inherit' }).status === 0;
 
@@ -94,7 +126,7 @@ function runTests(): Counts {
   };
 }
 
-const complete = setUpPythons() && setUpPackages();
+const complete = [setUpTools(), setUpPythons(), setUpPackages()].every(Boolean);
 const checked = runTool('npm', ['run', '--silent', 'check']);
 const counts = runTests();
 const failed = counts.failed + (checked ? 0 : 1) + (complete ? 0 : 1);
