@@ -171,8 +171,10 @@ class Collector {
 
   /** Each pointer in [start, end). */
   addRange(kind: HeldReference['kind'], name: string, start: Address, end: Address, thread = 0) {
-    for (let place = start; place + 8 <= end; place += 8) {
-      this.add(kind, name, this.pointerAt(place), thread);
+    // By number: damaged memory may say an address so high that adding 8 does not change it.
+    const count = Math.floor((end - start) / 8);
+    for (let i = 0; i < count; i++) {
+      this.add(kind, name, this.pointerAt(start + i * 8), thread);
     }
   }
 }
