@@ -13,6 +13,7 @@ import { iteratorTables } from './decode-iterators.ts';
 import { libraryTables } from './decode-libraries.ts';
 import { moduleTables } from './decode-modules.ts';
 import { numberAndTextDecoders } from './decode-numbers-and-text.ts';
+import { numpyDecoders } from './decode-numpy.ts';
 import { decodersOfTables, type StructTable } from './decode-struct.ts';
 import { typeDecoders } from './decode-types.ts';
 import type { Layout } from './layout.ts';
@@ -45,5 +46,6 @@ export function decodersByTypeName(
     ...numberAndTextDecoders(layout),
     ...frameDecoders(layout),
     ...typeDecoders(layout, typesStates),
+    ...numpyDecoders(),
   ]);
 }

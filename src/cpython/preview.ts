@@ -6,6 +6,7 @@
 // version and not from the target's.
 
 import type { Uint8Column } from '../base/columns.ts';
+import { makeWriteArray } from './decode-numpy.ts';
 import { findWord } from './decode-struct.ts';
 import { findInDict, findStrText } from './dict-entries.ts';
 import type { Layout } from './layout.ts';
@@ -51,6 +52,7 @@ export function makePreviewWriter(layout: Layout): WritePreview {
       '<functools.lru_cache(maxsize=',
       ')>',
     ),
+    'numpy.ndarray': makeWriteArray(layout),
     function: makeWriteFunction(layout),
     method: makeWriteMethod(layout),
     builtin_function_or_method: makeWriteBuiltin(layout),
