@@ -21,8 +21,10 @@ import {
 } from './process-status.ts';
 import { Watchdog, waitMs } from './watchdog.ts';
 
-/** All threads stand still within a millisecond, unless one cannot be interrupted in the kernel. */
+/** All threads stand still within a millisecond, unless one cannot be interrupted in the kernel... */
 const STOP_LIMIT_MS = 500;
+/** ...or waits for a processor in order to stop: a crowded machine, a container at its limit. */
+const STARVED_LIMIT_MS = 3000;
 /** Without a sign of life for this long while the target stands still, the watchdog continues it. */
 const SILENCE_LIMIT_MS = 10_000;
 const SPIN_MS = 1;
@@ -154,8 +156,10 @@ export class LiveTarget {
       const running = this.findRunningThread();
       if (running === undefined) return;
       const waitedMs = performance.now() - begin;
-      if (waitedMs > STOP_LIMIT_MS) throw doesNotStop(this.pid, running);
-      if (waitedMs > SPIN_MS) waitMs(0.2);
+      const limitMs = running.state === 'D' ? STOP_LIMIT_MS : STARVED_LIMIT_MS;
+      if (waitedMs > limitMs) throw doesNotStop(this.pid, running, limitMs);
+      // The longer it takes, the more the processor is needed by the target.
+      if (waitedMs > SPIN_MS) waitMs(Math.min(waitedMs / 10, 2));
     }
   }
 
@@ -259,8 +263,13 @@ export const hasEnded = (pid: number): AccessError =>
     next: 'Run `leakscope ps` to see the processes that can be read.',
   });
 
-function doesNotStop(pid: number, { pid: tid, name, state }: ProcessStat): AccessError {
-  const why = state === 'D' ? 'waits in the kernel and cannot be interrupted' : 'did not stop';
-  const reason = `its thread ${tid} (${name}) ${why} within ${STOP_LIMIT_MS} ms`;
+function doesNotStop(
+  pid: number,
+  { pid: tid, name, state }: ProcessStat,
+  limitMs: number,
+): AccessError {
+  const why =
+    state === 'D' ? 'waits in the kernel and cannot be interrupted' : 'got no processor to stop';
+  const reason = `its thread ${tid} (${name}) ${why} within ${limitMs} ms`;
   return cannotStop(pid, reason, 'The process runs on; try again.');
 }

@@ -4,11 +4,15 @@
 import { assert } from '../base/assert.ts';
 import { AccessError } from '../base/errors.ts';
 import { type LiveCapture, openCapture } from '../capture/capture-heap.ts';
+import type { HeapGraph } from '../graph/heap-graph.ts';
 import { EvidenceCollector, type RssSample } from '../report/evidence.ts';
 import type { HuntReport } from '../report/schemas.ts';
 import { judgeHunt } from '../report/verdict.ts';
 
 const SAMPLE_MS = 250;
+/** How often a capture that failed is tried again before the hunt is given up, and after how long. */
+const RETRIES = 3;
+const RETRY_MS = 1000;
 /** Fewer captures leave no round to compare. */
 const FEWEST_CAPTURES = 2;
 
@@ -60,15 +64,7 @@ async function captureRounds(
       onProgress(`Python ${live.python}, capture ${i + 1} of ${snapshots} in ${seconds} s`),
     );
     try {
-      collector.add(
-        await live.capture({
-          signal,
-          onProgress: (phase, done) =>
-            onProgress(
-              `capture ${i + 1} of ${snapshots}: ${phase}${done > 0 ? ` ${done} objects` : ''}`,
-            ),
-        }),
-      );
+      collector.add(await captureWithRetries(live, i, options));
     } catch (error) {
       if (
         !(error instanceof AccessError) ||
@@ -79,6 +75,29 @@ async function captureRounds(
       }
       onProgress(`the process ended after ${collector.captureCount} captures`);
       break;
+    }
+  }
+}
+
+/** A later capture that fails on a process that lives (a thread that did not stop, say) is not the end of a long hunt. */
+async function captureWithRetries(
+  live: LiveCapture,
+  index: number,
+  { snapshots, signal, onProgress }: HuntOptions,
+): Promise<HeapGraph> {
+  const title = `capture ${index + 1} of ${snapshots}`;
+  for (let retry = 0; ; retry++) {
+    try {
+      return await live.capture({
+        signal,
+        onProgress: (phase, done) =>
+          onProgress(`${title}: ${phase}${done > 0 ? ` ${done} objects` : ''}`),
+      });
+    } catch (error) {
+      const isLast = index === 0 || retry === RETRIES || !live.isAlive;
+      if (!(error instanceof AccessError) || isLast) throw error;
+      onProgress(`${title}: ${error.text.reason}; trying again`);
+      await sleep(RETRY_MS, signal);
     }
   }
 }

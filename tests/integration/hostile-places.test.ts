@@ -22,7 +22,7 @@ import { captureHeap } from '../../src/capture/capture-heap.ts';
 import { childrenOf, findProcess } from '../../src/memory/process-status.ts';
 import { huntSchema, pathSchema, psSchema } from '../../src/report/schemas.ts';
 import { runCommand, runJson } from '../support/command-line.ts';
-import { describeObjects } from '../support/find-path-text.ts';
+import { type ExpectedObject, expectObjects } from '../support/expected-objects.ts';
 import {
   allPythons,
   type RunningPython,
@@ -40,7 +40,7 @@ const isRoot = process.getuid?.() === 0;
 interface Hostile {
   pid: number;
   counter: number;
-  expected: { id: number; type: string; path: string }[];
+  expected: ExpectedObject[];
 }
 
 let folder: string;
@@ -70,16 +70,7 @@ const commandPython = (name: string, command: string[], env = {}): TestPython =>
 async function expectFound(pid: number, ready: Hostile): Promise<void> {
   const graph = await captureHeap(pid);
   expect(graph.capture).toMatchObject({ problems: [], coverage: 1 });
-  const found = describeObjects(
-    graph,
-    ready.expected.map(({ id }) => id),
-  );
-  ready.expected.forEach(({ type, path }, i) => {
-    expect(found[i]).toEqual({
-      type: expect.stringMatching(new RegExp(`(^|\\.)${type}$`)),
-      path: expect.stringMatching(path),
-    });
-  });
+  expectObjects(graph, ready.expected);
 }
 
 /** Hunts the demo from outside, through the command line. */

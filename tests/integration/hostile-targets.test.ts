@@ -7,7 +7,8 @@ import { captureHeap } from '../../src/capture/capture-heap.ts';
 import type { HeapGraph } from '../../src/graph/heap-graph.ts';
 import { LiveMemory } from '../../src/memory/live-memory.ts';
 import { findProcessStat } from '../../src/memory/process-status.ts';
-import { describeObjects } from '../support/find-path-text.ts';
+import { becomesTrue } from '../support/becomes-true.ts';
+import { type ExpectedObject, expectObjects } from '../support/expected-objects.ts';
 import {
   onePythonPerMinor,
   type RunningPython,
@@ -24,7 +25,7 @@ const somePythons = [pythons[0], pythons[Math.floor(pythons.length / 2)], python
 interface Hostile {
   pid: number;
   counter: number;
-  expected: { id: number; type: string; path: string }[];
+  expected: ExpectedObject[];
 }
 
 let running: RunningPython<Hostile> | undefined;
@@ -35,15 +36,6 @@ afterEach(async () => {
 
 const figures: string[] = [];
 afterAll(() => console.log(figures.join('\n')));
-
-async function becomesTrue(isTrue: () => boolean, limitMs: number): Promise<boolean> {
-  const deadline = performance.now() + limitMs;
-  while (!isTrue()) {
-    if (performance.now() > deadline) return false;
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-  return true;
-}
 
 async function start(
   python: TestPython,
@@ -64,16 +56,7 @@ async function check(title: string, pid: number, ready: Hostile): Promise<HeapGr
     `${title}: ${graph.nodeCount} objects, paused ${pauseMs.toFixed(0)} ms, ` +
       `${((performance.now() - startedAt) / 1000).toFixed(1)} s, coverage ${coverage.toFixed(6)}  ${problemText}`,
   );
-  const found = describeObjects(
-    graph,
-    ready.expected.map(({ id }) => id),
-  );
-  ready.expected.forEach(({ type, path }, i) => {
-    expect(found[i]).toEqual({
-      type: expect.stringMatching(new RegExp(`(^|\\.)${type}$`)),
-      path: expect.stringMatching(path),
-    });
-  });
+  expectObjects(graph, ready.expected);
   await expectGoesOn(pid, ready.counter);
   return graph;
 }

@@ -11,6 +11,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { LiveMemory } from '../../src/memory/live-memory.ts';
 import { findProcessStat } from '../../src/memory/process-status.ts';
 import { huntSchema } from '../../src/report/schemas.ts';
+import { becomesTrue } from '../support/becomes-true.ts';
 import { commandLine, finishCommand, startCommand, untilStderr } from '../support/command-line.ts';
 import { allPythons, findPython, type RunningPython, startPython } from '../support/pythons.ts';
 
@@ -22,15 +23,6 @@ const python = findPython('3.11') ?? allPythons()[0];
 interface Counting {
   pid: number;
   counter: number;
-}
-
-async function becomesTrue(isTrue: () => boolean, limitMs: number): Promise<boolean> {
-  const deadline = performance.now() + limitMs;
-  while (!isTrue()) {
-    if (performance.now() > deadline) return false;
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-  return true;
 }
 
 const wait = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
@@ -201,6 +193,22 @@ describe('a target that ends in the middle of a hunt', () => {
 
     expect({ code, stdout }).toEqual({ code: 3, stdout: '' });
     expect(stderr).toContain('runs another program');
+  });
+
+  test('but is only stopped by somebody else for a moment is waited for', async () => {
+    const target = await startPython(python, COUNT, { args: ['1000'] });
+    const child = startCommand(hunt(target.pid, '--snapshots', '3'));
+    const finished = finishCommand(child);
+    await untilStderr(child, /capture 2 of 3 in/);
+    process.kill(target.pid, 'SIGSTOP');
+    await untilStderr(child, /it is stopped already; trying again/);
+    expect(findProcessStat(target.pid)?.state).toBe('T');
+    process.kill(target.pid, 'SIGCONT');
+
+    const { stdout } = await finished;
+    await target.stop();
+
+    expect(huntSchema.parse(JSON.parse(stdout)).captures).toHaveLength(3);
   });
 
   test('at any moment is a verdict or one error, and no hang', async () => {
