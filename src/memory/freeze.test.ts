@@ -151,8 +151,30 @@ test('a thread that cannot stop is named, and the target continued within a seco
   system.stubborn.add(4243);
   const begin = performance.now();
   expect(() => system.target().withFrozen(() => 0)).toThrow(/thread 4243 .* cannot be interrupted/);
-  expect(performance.now() - begin).toBeLessThan(1000);
+  expect(performance.now() - begin).toBeLessThan(1500);
+  expect(system.log.filter((entry) => entry === 'SIGSTOP')).toHaveLength(1);
   expect(system.log.slice(-2)).toEqual(['SIGCONT', 'disarm']);
+});
+
+test('a thread that gets no processor is waited for in several stops, between which the target runs', () => {
+  const system = new FakeSystem();
+  const { findThreadStat, signal } = system.control;
+  let stops = 0;
+  system.control.signal = (pid, name) => {
+    signal(pid, name);
+    if (name === 'SIGSTOP') stops++;
+  };
+  system.control.findThreadStat = (pid, tid) => {
+    const stat = findThreadStat(pid, tid);
+    return stat && tid === 4243 && stops < 3 ? { ...stat, state: 'R' } : stat;
+  };
+  const { value, pauseMs, vainPauseMs } = system.target().withFrozen(() => 7);
+  expect(value).toBe(7);
+  expect(pauseMs).toBeLessThan(500);
+  expect(vainPauseMs).toBeGreaterThan(1000);
+  expect(system.log.filter((entry) => entry.startsWith('SIG'))).toEqual(
+    Array(3).fill(['SIGSTOP', 'SIGCONT']).flat(),
+  );
 });
 
 test('a thread that was started during the stop is waited for', () => {

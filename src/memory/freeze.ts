@@ -21,10 +21,11 @@ import {
 } from './process-status.ts';
 import { Watchdog, waitMs } from './watchdog.ts';
 
-/** All threads stand still within a millisecond, unless one cannot be interrupted in the kernel... */
+/** All threads stand still within a millisecond, unless one cannot be interrupted in the kernel or waits for a processor. */
 const STOP_LIMIT_MS = 500;
-/** ...or waits for a processor in order to stop: a crowded machine, a container at its limit. */
-const STARVED_LIMIT_MS = 3000;
+/** A thread that gets no processor to stop (a crowded machine, a container at its limit) gets one a little later. */
+const STARVED_TRIES = 6;
+const STARVED_WAIT_MS = 100;
 /** Without a sign of life for this long while the target stands still, the watchdog continues it. */
 const SILENCE_LIMIT_MS = 10_000;
 const SPIN_MS = 1;
@@ -61,6 +62,14 @@ export interface FrozenResult<T> {
   value: T;
   /** Milliseconds from SIGSTOP to SIGCONT. */
   pauseMs: number;
+  /** Stood still before in tries in which some thread got no processor to stop. */
+  vainPauseMs: number;
+}
+
+/** A thread still ran when the time for stopping was over. */
+interface NotStopped {
+  running: ProcessStat;
+  pauseMs: number;
 }
 
 /** A process that may be read and stopped; one watchdog serves all its freezes. */
@@ -88,22 +97,39 @@ export class LiveTarget {
    */
   withFrozen<T>(use: (stillWorking: () => void) => T): FrozenResult<T> {
     assert(!this.isFrozen, 'a target is frozen once at a time');
+    let vainPauseMs = 0;
+    for (let tries = 1; ; tries++) {
+      const result = this.tryFrozen(use);
+      if ('value' in result) return { ...result, vainPauseMs };
+      vainPauseMs += result.pauseMs;
+      const { running } = result;
+      if (running.state === 'D' || tries === STARVED_TRIES) throw doesNotStop(this.pid, running);
+      // The target runs on between tries: its other threads must not stand still for as long as one waits for its turn.
+      waitMs(STARVED_WAIT_MS * tries);
+    }
+  }
+
+  private tryFrozen<T>(
+    use: (stillWorking: () => void) => T,
+  ): { value: T; pauseMs: number } | NotStopped {
     this.refuseUnlessStoppable();
     const guard = this.startGuard();
     guard.arm();
     let startedAt = 0;
+    let result: { value: T } | { running: ProcessStat };
+    let stayedStopped = true;
     let pauseMs = 0;
-    let value: T;
-    let stayedStopped = false;
     try {
       // Again, because starting the watchdog takes a while.
       this.refuseUnlessStoppable();
       startedAt = performance.now();
       this.control.signal(this.pid, 'SIGSTOP');
       this.isFrozen = true;
-      this.waitUntilStopped();
-      value = use(() => guard.arm());
-      stayedStopped = this.findRunningThread() === undefined;
+      const running = this.findUnstoppable();
+      if (running === undefined) {
+        result = { value: use(() => guard.arm()) };
+        stayedStopped = this.findRunningThread() === undefined;
+      } else result = { running };
     } finally {
       if (this.isFrozen) this.resume();
       pauseMs = performance.now() - startedAt;
@@ -111,7 +137,7 @@ export class LiveTarget {
       guard.disarm();
     }
     if (!stayedStopped) throw this.wasContinued();
-    return { value, pauseMs };
+    return { ...result, pauseMs };
   }
 
   /**
@@ -150,14 +176,13 @@ export class LiveTarget {
     return this.control.findProcessStat(this.pid)?.startTimeTicks === this.startTimeTicks;
   }
 
-  private waitUntilStopped(): void {
+  /** Waits until all threads stand still; the one that does not within the limit. */
+  private findUnstoppable(): ProcessStat | undefined {
     const begin = performance.now();
     for (;;) {
       const running = this.findRunningThread();
-      if (running === undefined) return;
       const waitedMs = performance.now() - begin;
-      const limitMs = running.state === 'D' ? STOP_LIMIT_MS : STARVED_LIMIT_MS;
-      if (waitedMs > limitMs) throw doesNotStop(this.pid, running, limitMs);
+      if (running === undefined || waitedMs > STOP_LIMIT_MS) return running;
       // The longer it takes, the more the processor is needed by the target.
       if (waitedMs > SPIN_MS) waitMs(Math.min(waitedMs / 10, 2));
     }
@@ -263,13 +288,11 @@ export const hasEnded = (pid: number): AccessError =>
     next: 'Run `leakscope ps` to see the processes that can be read.',
   });
 
-function doesNotStop(
-  pid: number,
-  { pid: tid, name, state }: ProcessStat,
-  limitMs: number,
-): AccessError {
+function doesNotStop(pid: number, { pid: tid, name, state }: ProcessStat): AccessError {
   const why =
-    state === 'D' ? 'waits in the kernel and cannot be interrupted' : 'got no processor to stop';
-  const reason = `its thread ${tid} (${name}) ${why} within ${limitMs} ms`;
+    state === 'D'
+      ? `waits in the kernel and cannot be interrupted within ${STOP_LIMIT_MS} ms`
+      : `got no processor to stop, in ${STARVED_TRIES} tries of ${STOP_LIMIT_MS} ms`;
+  const reason = `its thread ${tid} (${name}) ${why}`;
   return cannotStop(pid, reason, 'The process runs on; try again.');
 }

@@ -125,10 +125,10 @@ function copyWith(copier: Copier, check: CopyOptions['check']): LiveCopy {
   let growths = 0;
   for (let tries = 1; ; tries++) {
     const isLastCheck = tries - growths >= MAX_CHECKS;
-    const { value, pauseMs } = target.withFrozen((stillWorking) =>
+    const { value, pauseMs, vainPauseMs } = target.withFrozen((stillWorking) =>
       attemptCopy(copier, storage, stillWorking, check, isLastCheck),
     );
-    totalPauseMs += pauseMs;
+    totalPauseMs += vainPauseMs + pauseMs;
     if (value.kind === 'bad moment') waitMs(Math.min(tries, 5));
     else if (value.kind === 'no room') {
       if (++growths > MAX_GROWTHS) throw growsTooFast(target.pid);
