@@ -2,9 +2,17 @@
 // CopyRuns. Writable private memory is read from the process. Of a library's files only the pages that the process has
 // changed are; the others are as in the file and are read there, which costs no pause and no memory of the target.
 //
+// Of all mappings it tells how much is resident, so that the sum can be held against the kernel's.
+//
 // Left out: code, shared memory, devices, what the caller asked to skip, and single mappings too large to look through.
 
-import { isFileMapping, isSpecialMapping, type Mapping, type Pagemap } from './mappings.ts';
+import {
+  isFileMapping,
+  isSpecialMapping,
+  type Mapping,
+  type PageCounts,
+  type Pagemap,
+} from './mappings.ts';
 import { PAGE_SIZE, type PageRun } from './memory-image.ts';
 import type { Address } from './memory-reader.ts';
 
@@ -30,11 +38,20 @@ export interface LeftOut {
   reason: string;
 }
 
+/** A mapping, and what of it is resident. */
+export interface MappingResidency extends PageCounts {
+  mapping: Mapping;
+}
+
 export interface CopyLayout {
   /** Ascending. */
   runs: CopyRun[];
   pageCount: number;
   leftOut: LeftOut[];
+  /** Per mapping, ascending; without a pagemap empty. */
+  residency: MappingResidency[];
+  /** Resident pages of what the caller asked to skip, ascending. */
+  skippedRuns: PageRun[];
 }
 
 /** Looking up each page of larger mappings would take longer than copying what a heap of 16 GiB has. */
@@ -60,20 +77,52 @@ export function computeCopyLayout(
 ): CopyLayout {
   const runs: CopyRun[] = [];
   const leftOut: LeftOut[] = [];
+  const residency: MappingResidency[] = [];
+  const skippedRuns: PageRun[] = [];
   const skipped = [...skip].sort((a, b) => a.start - b.start);
   for (const mapping of mappings) {
-    if (!isWanted(mapping)) continue;
-    if (mapping.end - mapping.start > MAX_MAPPING_BYTES) {
+    const counts = { mapping, ownPages: 0, filePages: 0, swappedPages: 0 };
+    const isTooLarge = mapping.end - mapping.start > MAX_MAPPING_BYTES;
+    if (!isWanted(mapping)) {
+      if (!isTooLarge && isCounted(mapping)) countPages(mapping, pagemap, counts);
+    } else if (isTooLarge) {
       leftOut.push({ mapping, reason: 'larger than 64 GiB' });
-      continue;
+    } else if (isFileMapping(mapping)) {
+      appendFileRuns(mapping, pagemap, isElf, runs, counts);
+    } else {
+      appendAnonymousRuns(mapping, pagemap, skipped, runs, counts);
+      appendSkippedRuns(mapping, pagemap, skipped, skippedRuns, counts);
     }
-    if (isFileMapping(mapping)) appendFileRuns(mapping, pagemap, isElf, runs);
-    else appendAnonymousRuns(mapping, pagemap, skipped, runs);
+    if (pagemap !== undefined) residency.push(counts);
   }
   const split = runs.flatMap(splitRun);
   let pageCount = 0;
   for (const run of split) pageCount += run.pageCount;
-  return { runs: split, pageCount, leftOut };
+  return { runs: split, pageCount, leftOut, residency, skippedRuns };
+}
+
+/** The kernel's own data ([vvar]) and devices are in no resident set. */
+const isCounted = (mapping: Mapping): boolean =>
+  !isSpecialMapping(mapping) || mapping.path === '[vdso]';
+
+function countPages({ start, end }: Mapping, pagemap: Pagemap | undefined, counts: PageCounts) {
+  pagemap?.appendRuns(start, end, false, [], counts);
+}
+
+/** What is skipped is not read, so that what is swapped of it stays so. */
+function appendSkippedRuns(
+  mapping: Mapping,
+  pagemap: Pagemap | undefined,
+  skip: readonly AddressRange[],
+  runs: PageRun[],
+  counts: PageCounts,
+): void {
+  for (const range of skip) {
+    if (range.end <= mapping.start || range.start >= mapping.end) continue;
+    const start = Math.ceil(Math.max(range.start, mapping.start) / PAGE_SIZE) * PAGE_SIZE;
+    const end = Math.floor(Math.min(range.end, mapping.end) / PAGE_SIZE) * PAGE_SIZE;
+    if (end > start) pagemap?.appendRuns(start, end, false, runs, counts);
+  }
 }
 
 /** Memory that can hold Python objects or names: writable and private, or a library's read-only data. */
@@ -87,9 +136,10 @@ function appendAnonymousRuns(
   pagemap: Pagemap | undefined,
   skip: readonly AddressRange[],
   runs: CopyRun[],
+  counts: PageCounts,
 ): void {
   for (const { start, end } of subtractRanges(mapping, skip)) {
-    const present = findPresentRuns(start, end, pagemap, false);
+    const present = findPresentRuns(start, end, pagemap, false, counts);
     for (const run of present) runs.push({ ...run, source: MEMORY });
   }
 }
@@ -99,13 +149,17 @@ function appendFileRuns(
   pagemap: Pagemap | undefined,
   isElf: (mapping: Mapping) => boolean,
   runs: CopyRun[],
+  counts: PageCounts,
 ): void {
   const { start, end } = mapping;
   const sizeBytes = end - start;
   const limit = mapping.writable ? MAX_UNCHANGED_BYTES : MAX_READ_ONLY_BYTES;
   const wantsUnchanged = sizeBytes <= limit && isElf(mapping);
-  if (!wantsUnchanged && !mapping.writable) return;
-  const changed = findPresentRuns(start, end, pagemap, true);
+  if (!wantsUnchanged && !mapping.writable) {
+    countPages(mapping, pagemap, counts);
+    return;
+  }
+  const changed = findPresentRuns(start, end, pagemap, true, counts);
   const source: RunSource = { kind: 'file', mapping };
   let next = start;
   for (const run of changed) {
@@ -126,9 +180,10 @@ function findPresentRuns(
   end: Address,
   pagemap: Pagemap | undefined,
   onlyOwn: boolean,
+  counts: PageCounts,
 ): PageRun[] {
   const runs: PageRun[] = [];
-  if (pagemap?.appendRuns(start, end, onlyOwn, runs) !== true) {
+  if (pagemap?.appendRuns(start, end, onlyOwn, runs, counts) !== true) {
     runs.push({ address: start, pageCount: (end - start) / PAGE_SIZE });
   }
   return runs;

@@ -11,6 +11,7 @@ import {
   type CopyRun,
   computeCopyLayout,
   type LeftOut,
+  type MappingResidency,
 } from './copy-layout.ts';
 import type { LiveTarget } from './freeze.ts';
 import type { LiveMemory } from './live-memory.ts';
@@ -64,6 +65,10 @@ export interface LiveCopy {
   copiedBytes: number;
   /** Resident set of the target at that moment. */
   rssBytes: number;
+  /** What of each mapping is resident; swapped pages of copied ones were read, and thereby are, too. */
+  residency: MappingResidency[];
+  /** Resident pages of what was skipped. */
+  skippedRuns: PageRun[];
   /** Bytes that should have been copied and could not be read. */
   unreadableBytes: number;
   /** Mappings that were not looked at, and why. */
@@ -184,6 +189,8 @@ function finishCopy(
     rssBytes,
     unreadableBytes: placed.unreadableBytes,
     leftOut: layout.leftOut,
+    residency: layout.residency,
+    skippedRuns: layout.skippedRuns,
   };
 }
 

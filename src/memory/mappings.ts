@@ -87,10 +87,20 @@ const PAGEMAP_CHUNK_ENTRIES = 1 << 17;
 
 /** What a page holds, from the upper half of its pagemap entry. */
 const PRESENT_OR_SWAPPED = 0xc0000000;
+const SWAPPED = 0x40000000;
 /** Bit 61: the page belongs to a file or to shared memory, so the process has not written to its own copy. */
 const FILE_PAGE = 0x20000000;
 /** Bit 58 (Linux 6.15): a guard page of a thread's stack (glibc 2.42), called swapped; it has no content to read. */
 const GUARD_PAGE = 0x04000000;
+
+/** Pages of a range by what they are. */
+export interface PageCounts {
+  /** Resident, the process's own: anonymous memory, and what it has written to of a private mapping. */
+  ownPages: number;
+  /** Resident, of a file or of shared memory. */
+  filePages: number;
+  swappedPages: number;
+}
 
 /** /proc/PID/pagemap, kept open: which pages of a range have content. */
 export class Pagemap {
@@ -117,9 +127,16 @@ export class Pagemap {
   /**
    * Appends the present or swapped pages of [start, end) to `runs`; with `onlyOwn`, those that the process has written
    * to and that no longer are as in their file. Joins the last run when it ends where the first begins. About 4 ms per
-   * 512 MiB of address space. Returns false if the pages could not be told (nothing is appended then).
+   * 512 MiB of address space. Returns false if the pages could not be told (nothing is appended then). Adds what it sees
+   * to `counts`.
    */
-  appendRuns(start: Address, end: Address, onlyOwn: boolean, runs: PageRun[]): boolean {
+  appendRuns(
+    start: Address,
+    end: Address,
+    onlyOwn: boolean,
+    runs: PageRun[],
+    counts: PageCounts = { ownPages: 0, filePages: 0, swappedPages: 0 },
+  ): boolean {
     const { entries } = this;
     const firstPage = start / PAGE_SIZE;
     const endPage = end / PAGE_SIZE;
@@ -139,6 +156,9 @@ export class Pagemap {
       for (let i = 0; i < count; i++) {
         const high = entries[2 * i + 1];
         if ((high & PRESENT_OR_SWAPPED) === 0 || (high & GUARD_PAGE) !== 0) continue;
+        if ((high & SWAPPED) !== 0) counts.swappedPages++;
+        else if ((high & FILE_PAGE) !== 0) counts.filePages++;
+        else counts.ownPages++;
         if (onlyOwn && (high & FILE_PAGE) !== 0) continue;
         const address = (page + i) * PAGE_SIZE;
         if (run !== undefined && address === nextAddress) run.pageCount++;

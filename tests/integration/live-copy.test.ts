@@ -55,6 +55,20 @@ describeEachPython('a copy of a live process', (python) => {
     expect(copy.leftOut).toEqual([]);
   });
 
+  test('tells what of each mapping is resident, and the sum is the resident set', () => {
+    const { residency, rssBytes } = copyLive(target);
+    const pages = residency.reduce((sum, row) => sum + row.ownPages + row.filePages, 0);
+    // Pages of zeros that were only read are in the page table, but in no resident set.
+    expect(Math.abs(pages * PAGE_SIZE - rssBytes)).toBeLessThanOrEqual(2 * PAGE_SIZE);
+    const { sparse, shared } = running.ready;
+    const at = (address: number) =>
+      residency.find(({ mapping }) => mapping.start <= address && address < mapping.end);
+    // Beside it there may be other anonymous memory, which the kernel joins with it.
+    expect(at(sparse)?.ownPages).toBeGreaterThanOrEqual(PAGES / EVERY);
+    expect(at(sparse)?.filePages).toBe(0);
+    expect(at(shared)?.filePages).toBe(1);
+  });
+
   test('leaves out shared memory and what a mapped data file still has', () => {
     const { shared, mapped } = running.ready;
     const { image } = copyLive(target);
