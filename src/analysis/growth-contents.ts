@@ -3,7 +3,7 @@
 
 import { type HeapGraph, NONE, typeNameOf } from '../graph/heap-graph.ts';
 import type { AliveObjects, CaptureTrack } from './capture-track.ts';
-import type { ShapeIndex, ShapeTable } from './shapes.ts';
+import type { ShapeIndex } from './shapes.ts';
 
 export interface GrowthContent {
   typeName: string;
@@ -20,22 +20,29 @@ export interface RowSums {
   rowOfShape: Uint32Array;
 }
 
-/** Gives every shape of every capture to the row of the nearest shape before it (or itself) that has one, and adds up. */
+/**
+ * Gives every shape of every capture to the row of the nearest shape before it (or itself) that has one, and adds up.
+ * `rowsOf`: per capture, the row of each shape of the last one; `beside`: shapes of the last capture that count for a row
+ * by themselves, without what hangs on them, unless they belong to one already.
+ */
 export function sumByRow(
   tracks: readonly CaptureTrack[],
-  last: ShapeTable,
+  rowsOf: readonly Uint32Array[],
   rowShapes: readonly ShapeIndex[],
+  beside: ReadonlyMap<ShapeIndex, number>,
 ): RowSums {
-  const rowByKey = new Map(rowShapes.map((shape, row) => [last.key[shape], row]));
   const bytes = rowShapes.map(() => tracks.map(() => 0));
   let rowOfShape = new Uint32Array(0);
   tracks.forEach(({ shapes }, capture) => {
+    const rowByOwn = new Map(rowShapes.map((shape, row) => [rowsOf[capture][shape], row]));
+    const rowBeside = new Map([...beside].map(([shape, row]) => [rowsOf[capture][shape], row]));
     rowOfShape = new Uint32Array(shapes.shapeCount);
     for (let shape = 0; shape < shapes.shapeCount; shape++) {
       const parent = shapes.parent[shape];
-      const row = rowByKey.get(shapes.key[shape]) ?? (parent === NONE ? NONE : rowOfShape[parent]);
+      const row = rowByOwn.get(shape) ?? (parent === NONE ? NONE : rowOfShape[parent]);
       rowOfShape[shape] = row;
-      if (row !== NONE) bytes[row][capture] += shapes.allocatedBytes[shape];
+      const counted = row !== NONE ? row : (rowBeside.get(shape) ?? NONE);
+      if (counted !== NONE) bytes[counted][capture] += shapes.allocatedBytes[shape];
     }
   });
   return { bytes, rowOfShape };

@@ -64,7 +64,8 @@ describe('growth', () => {
       { text: 'app.registry._open<key> -> int', perRound: [20, 20, 20], holder: 'open' },
     ]);
     const [row] = found.rows;
-    expect(row.bytes).toEqual([10, 30, 50, 70].map((count) => count * (48 + 56 + 80)));
+    const dictBytes = 232;
+    expect(row.bytes).toEqual([10, 30, 50, 70].map((count) => count * (48 + 56 + 80) + dictBytes));
     expect(row.survivors).toEqual([20, 20, 20]);
     expect(row.gone).toEqual([0, 0, 0]);
     expect(row.holder).toMatchObject({ holderCount: 1, share: 1, isChain: false });
@@ -73,26 +74,48 @@ describe('growth', () => {
     expect(row.isSignificant).toBe(true);
   });
 
-  test('is seen although a capture finds the objects by another path for a moment', () => {
+  test.each([0, 1, 2, 3])(
+    'is seen, count and bytes, although capture %i finds the objects by another path',
+    (flipped) => {
+      const found = hunt((capture) => {
+        const handler = "root local local 'kept' of handle (app.py:9) -> open";
+        return `
+          ${capture === flipped ? handler : ''}
+          root local local 'server' of main (app.py:1) -> server
+          server: app.Server 48 ${at(1, 0)} .registry -> registry
+          registry: app.Registry 48 ${at(1, 1)} ._open -> open
+          open: list 232 ${at(1, 2)} ${entries(0, 10 + capture * 20, (i) => `[${i}] -> t${i}`)}
+          ${range(0, 10 + capture * 20, (i) => `t${i}: app.Ticket 48 ${at(2, i)}`)}
+        `;
+      });
+
+      const path =
+        flipped === 3
+          ? "local 'kept' of handle (app.py)"
+          : "local 'server' of main (app.py).registry._open";
+      expect(found.rows.map((row) => told(found, row))).toEqual([
+        { text: `${path}[*] -> app.Ticket`, perRound: [20, 20, 20], holder: 'open' },
+      ]);
+      expect(found.rows[0].perRound.map((round) => round.bytes)).toEqual([960, 960, 960]);
+    },
+  );
+
+  test('of attributes that old instances get is one row, with the dicts made for them', () => {
     const found = hunt((capture) => {
-      const handler = "root local local 'kept' of handle (app.py:9) -> open";
+      const filled = 10 + capture * 10;
       return `
-        ${capture === 2 ? handler : ''}
-        root local local 'server' of main (app.py:1) -> server
-        server: app.Server 48 ${at(1, 0)} .registry -> registry
-        registry: app.Registry 48 ${at(1, 1)} ._open -> open
-        open: list 232 ${at(1, 2)} ${entries(0, 10 + capture * 20, (i) => `[${i}] -> t${i}`)}
-        ${range(0, 10 + capture * 20, (i) => `t${i}: app.Ticket 48 ${at(2, i)}`)}
+        root module app -> app
+        app: module 64 ${at(1, 0)} .customers -> customers
+        customers: list 232 ${at(1, 1)} ${entries(0, 60, (i) => `[${i}] -> c${i}`)}
+        ${range(0, 60, (i) => `c${i}: app.Customer 48 ${at(2, i)}${i < filled ? ` __dict__ -> d${i}` : ''}`)}
+        ${range(0, filled, (i) => `d${i}: dict 64 ${at(3, i)} [profile] -> p${i}`)}
+        ${range(0, filled, (i) => `p${i}: dict 232 ${at(4, i)}`)}
+        profile: str 55 ${at(5, 0)} "'profile'"
       `;
     });
 
-    expect(found.rows.map((row) => told(found, row))).toEqual([
-      {
-        text: "local 'server' of main (app.py).registry._open[*] -> app.Ticket",
-        perRound: [20, 20, 20],
-        holder: 'open',
-      },
-    ]);
+    expect(found.rows.map(({ text }) => text)).toEqual(['app.customers[*].profile -> dict']);
+    expect(found.rows[0].perRound).toEqual([1, 2, 3].map(() => ({ count: 10, bytes: 2960 })));
   });
 
   test('of dicts with dicts in them counts the entries of the holder', () => {

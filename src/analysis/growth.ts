@@ -14,9 +14,12 @@ import { type HeapGraph, NONE, type NodeIndex } from '../graph/heap-graph.ts';
 import type { AliveObjects, CaptureTrack } from './capture-track.ts';
 import { computeFingerprint } from './fingerprint.ts';
 import { type GrowthContent, sumByRow, sumNewByType } from './growth-contents.ts';
+import { findGrowthHeads, leaveOutNested } from './growth-heads.ts';
 import { findHolders, type GrowthHolder } from './growth-holder.ts';
 import type { PathTree } from './paths.ts';
+import { buildShapeSeries, type ShapeSeries } from './shape-series.ts';
 import { formatShape, type ShapeIndex, type ShapeTable } from './shapes.ts';
+import { computeTypeGrowth, differences, type TypeGrowth } from './type-growth.ts';
 
 export interface GrowthRow {
   /** What grew: the number of objects; or, where that did not, the entries or the bytes of few objects. */
@@ -31,9 +34,9 @@ export interface GrowthRow {
   count: number[];
   /** Per capture: edges of these objects. */
   entries: number[];
-  /** Per capture: allocated bytes of the objects and of what only counts in this row. */
+  /** Per capture: allocated bytes of the objects, of what only counts in this row, and of the holder itself. */
   bytes: number[];
-  /** Per round: what `count` and `bytes` grew by. */
+  /** Per round: what `count` (by entries: `entries`) and `bytes` grew by. */
   perRound: { count: number; bytes: number }[];
   /** Per round: of the objects that came in it, those that are alive in the last capture. */
   survivors: number[];
@@ -43,18 +46,12 @@ export interface GrowthRow {
   isSignificant: boolean;
   /** Where the objects are added; undefined only if none of them hangs on anything. */
   holder: GrowthHolder | undefined;
+  /** Per capture: entries of all objects of the holder's shape; empty without a holder. */
+  holderEntries: number[];
   /** What is new within the row, the most bytes first; the row's own type included. */
   contents: GrowthContent[];
   /** Objects of the row, the longest alive of the new ones first; at most 16. */
   examples: NodeIndex[];
-}
-
-export interface TypeGrowth {
-  typeName: string;
-  count: number[];
-  bytes: number[];
-  /** Whether the count grew in every round. */
-  everyRound: boolean;
 }
 
 export interface Growth {
@@ -101,39 +98,38 @@ export function computeGrowth(
   const types = computeTypeGrowth(tracks);
   if (tracks.length < 2 || alive === undefined) return { rows: [], types, totalBytes };
 
-  const series = alignShapes(tracks);
-  const survivors = countSurvivors(alive, last.shapes.shapeCount, tracks.length);
-  mendCounts(series.count, survivors);
-  const candidates = findGrowing(series, survivors, last.shapes.parent);
-  const attached = attachNewObjects(graph, tree, alive, candidates.objects, tracks.length);
+  const series = buildShapeSeries(tracks, alive);
+  const candidates = findGrowing(series, last.shapes.parent);
+  const heads = findGrowthHeads(graph, tree, alive, candidates.objects, tracks.length);
   const own = candidates.objects.filter(
-    (shape) =>
-      attached.own[shape] > 0 && attached.own[shape] >= attached.all[shape] * MIN_OWN_SHARE,
+    (shape) => heads.own[shape] > 0 && heads.own[shape] >= heads.all[shape] * MIN_OWN_SHARE,
   );
-  const holders = findHolders(graph, tree, alive, new Set(own), attached.headShape);
+  const holders = findHolders(graph, tree, alive, new Set(own), heads.headShape);
   const others = leaveOutExplained(last.shapes, own, holders, [
     ...candidates.entries.map((shape) => ({ shape, measure: 'entries' as const })),
     ...candidates.bytes.map((shape) => ({ shape, measure: 'bytes' as const })),
   ]);
-  const found = [...own.map((shape) => ({ shape, measure: 'objects' as const })), ...others];
+  const found: FoundShape[] = [
+    ...leaveOutInstanceDicts(last.shapes, own).map((shape) => ({
+      shape,
+      measure: 'objects' as const,
+      holder: holders.get(shape),
+    })),
+    ...others,
+  ];
 
-  const sums = sumByRow(
-    tracks,
-    last.shapes,
-    found.map((each) => each.shape),
-  );
+  const shapes = found.map((each) => each.shape);
+  const sums = sumByRow(tracks, series.rowsOf, shapes, findShapesBeside(last.shapes, own, found));
   const contents = sumNewByType(graph, alive, sums.rowOfShape, found.length);
-  const examples = collectExamples(
-    alive,
-    found.map((each) => each.shape),
-  );
-  const rows = found.map(({ shape, measure }, i): GrowthRow => {
-    const holder = holders.get(shape);
+  const examples = collectExamples(alive, shapes);
+  const rows = found.map((each, i): GrowthRow => {
+    const { shape, measure, holder } = each;
     const count = series.count.map((column) => column[shape]);
-    if (holder?.isChain === false) leaveOutNested(count, attached.nested, shape);
+    if (holder?.isChain === false) leaveOutNested(count, heads.nested, shape);
+    const entries = series.entries.map((column) => column[shape]);
     const bytes = sums.bytes[i];
     const grown = count[count.length - 1] - count[0];
-    const grownBytes = bytes[bytes.length - 1] - bytes[0];
+    const perRound = differences(measure === 'entries' ? entries : count);
     return {
       measure,
       shape,
@@ -141,98 +137,75 @@ export function computeGrowth(
       typeName: last.shapes.names[last.shapes.typeName[shape]],
       fingerprint: computeFingerprint(last.shapes, shape),
       count,
-      entries: series.entries.map((column) => column[shape]),
+      entries,
       bytes,
-      perRound: differences(count).map((each, round) => ({
+      perRound: perRound.map((each, round) => ({
         count: each,
         bytes: bytes[round + 1] - bytes[round],
       })),
-      survivors: tracks.slice(1).map((_, round) => survivors[shape * tracks.length + round + 1]),
+      survivors: tracks
+        .slice(1)
+        .map((_, round) => series.survivors[shape * tracks.length + round + 1]),
       gone: series.gone.map((column) => column[shape]),
       isSignificant:
-        grownBytes >= (options.minBytes ?? 65_536) || grown >= (options.minObjects ?? 10),
+        grownBytesOf(bytes) >= (options.minBytes ?? 65_536) || grown >= (options.minObjects ?? 10),
       holder,
+      holderEntries:
+        holder === undefined ? [] : series.entries.map((column) => column[holder.shape]),
       contents: contents[i],
       examples: examples[i],
     };
   });
-  const grownBytes = (row: { bytes: number[] }) => row.bytes[row.bytes.length - 1] - row.bytes[0];
-  rows.sort((a, b) => grownBytes(b) - grownBytes(a) || (a.text < b.text ? -1 : 1));
+  rows.sort((a, b) => grownBytesOf(b.bytes) - grownBytesOf(a.bytes) || (a.text < b.text ? -1 : 1));
   return { rows, types, totalBytes };
 }
 
-const differences = (values: ArrayLike<number>): number[] =>
-  Array.from({ length: values.length - 1 }, (_, i) => values[i + 1] - values[i]);
+const grownBytesOf = (bytes: readonly number[]): number => bytes[bytes.length - 1] - bytes[0];
 
-/** The columns of each capture's shapes, in rows of the last capture's; 0 where a capture lacks the shape. */
-interface ShapeSeries {
-  count: Float64Array[];
-  entries: Float64Array[];
-  shallow: Float64Array[];
-  /** Per round. */
-  gone: Float64Array[];
+interface FoundShape {
+  shape: ShapeIndex;
+  measure: GrowthRow['measure'];
+  holder?: GrowthHolder | undefined;
 }
 
-function alignShapes(tracks: readonly CaptureTrack[]): ShapeSeries {
-  const lastKeys = tracks[tracks.length - 1].shapes.key;
-  const rowsOf = tracks.map(({ shapes }) => {
-    const rowByKey = new Map<number, ShapeIndex>();
-    for (let shape = 0; shape < shapes.shapeCount; shape++) rowByKey.set(shapes.key[shape], shape);
-    return Uint32Array.from(lastKeys, (key) => rowByKey.get(key) ?? NONE);
-  });
-  const align = (column: (track: CaptureTrack) => Float64Array) =>
-    tracks.map((track, i) => takeRows(column(track), rowsOf[i]));
-  return {
-    count: align((track) => track.shapes.nodeCount),
-    entries: align((track) => track.shapes.entryCount),
-    shallow: align((track) => track.shapes.shallowBytes),
-    gone: tracks.slice(1).map((track, i) => takeRows(track.goneCount, rowsOf[i])),
-  };
-}
+const isInstanceDict = (table: ShapeTable, shape: ShapeIndex): boolean =>
+  table.names[table.edgeName[shape]] === '.__dict__';
 
-const takeRows = (column: Float64Array, rows: Uint32Array): Float64Array =>
-  Float64Array.from(rows, (row) => (row === NONE ? 0 : column[row]));
-
-/** Per shape and capture (`shape * captureCount + round`): objects alive in the last capture by the round they came in. */
-function countSurvivors(
-  alive: AliveObjects,
-  shapeCount: number,
-  captureCount: number,
-): Float64Array {
-  const { shapeOfNode, birthRound } = alive;
-  const survivors = new Float64Array(shapeCount * captureCount);
-  for (let node = 0; node < shapeOfNode.length; node++) {
-    const shape = shapeOfNode[node];
-    if (shape === NONE) continue;
-    survivors[shape * captureCount + Math.min(birthRound[node], captureCount - 1)]++;
+/** An instance's dict is made when something is put in; where that is a row, the dict is none. */
+function leaveOutInstanceDicts(table: ShapeTable, rows: readonly ShapeIndex[]): ShapeIndex[] {
+  const isAttributeOf = new Set<ShapeIndex>();
+  for (const shape of rows) {
+    if (!isInstanceDict(table, shape)) isAttributeOf.add(table.parent[shape]);
   }
-  return survivors;
+  return rows.filter(
+    (shape) => !isInstanceDict(table, shape) || !isAttributeOf.has(table.parent[shape]),
+  );
 }
 
 /**
- * In a capture between others, objects that are alive in the end may have been reached by another path for a moment (a
- * handler was running): a shape then had fewer objects than there were. Not mended where that is more than an exception,
- * and not at the ends, where a container that is always as full would seem to grow.
+ * Shapes whose own bytes count in a row, but not what hangs on them: the table of a holder, which grows with its entries,
+ * and the dicts of instances that got an attribute. By shape: the row of `found`.
  */
-function mendCounts(count: readonly Float64Array[], survivors: Float64Array): void {
-  const captureCount = count.length;
-  const aliveAt = new Float64Array(captureCount);
-  for (let shape = 0; shape < count[0].length; shape++) {
-    let movedCount = 0;
-    for (let i = 0; i < captureCount; i++) {
-      aliveAt[i] = (i === 0 ? 0 : aliveAt[i - 1]) + survivors[shape * captureCount + i];
-      if (i > 0 && i < captureCount - 1 && count[i][shape] < aliveAt[i]) movedCount++;
-    }
-    if (movedCount === 0 || movedCount > (captureCount - 2) / 2) continue;
-    for (let i = 1; i < captureCount - 1; i++) {
-      count[i][shape] = Math.max(count[i][shape], aliveAt[i]);
-    }
+function findShapesBeside(
+  table: ShapeTable,
+  own: readonly ShapeIndex[],
+  found: readonly FoundShape[],
+): Map<ShapeIndex, number> {
+  const rowByShape = new Map<ShapeIndex, number>();
+  const rowByParent = new Map<ShapeIndex, number>();
+  found.forEach(({ shape, holder }, row) => {
+    if (holder !== undefined && !rowByShape.has(holder.shape)) rowByShape.set(holder.shape, row);
+    if (!rowByParent.has(table.parent[shape])) rowByParent.set(table.parent[shape], row);
+  });
+  for (const shape of own) {
+    const row = isInstanceDict(table, shape) ? rowByParent.get(table.parent[shape]) : undefined;
+    if (row !== undefined) rowByShape.set(shape, row);
   }
+  return rowByShape;
 }
 
 function findGrowing(
   series: ShapeSeries,
-  survivors: Float64Array,
   parent: Uint32Array,
 ): Record<'objects' | 'entries' | 'bytes', ShapeIndex[]> {
   const shapeCount = series.count[0].length;
@@ -240,7 +213,7 @@ function findGrowing(
   const held = sumOfChildren(series.count, parent);
   for (let shape = 0; shape < shapeCount; shape++) {
     if (leastGrowth(series.count, shape) > 0) {
-      if (isMadeOfSurvivors(series, survivors, shape)) found.objects.push(shape);
+      if (isMadeOfSurvivors(series, shape)) found.objects.push(shape);
       continue;
     }
     // Of what came in between, there is nothing to compare entries and bytes with.
@@ -283,7 +256,8 @@ function sumOfChildren(count: readonly Float64Array[], parent: Uint32Array): Flo
   });
 }
 
-function isMadeOfSurvivors(series: ShapeSeries, survivors: Float64Array, shape: number): boolean {
+function isMadeOfSurvivors(series: ShapeSeries, shape: number): boolean {
+  const { survivors } = series;
   const captureCount = series.count.length;
   let unchanged = true;
   let surviving = true;
@@ -299,58 +273,6 @@ function isMadeOfSurvivors(series: ShapeSeries, survivors: Float64Array, shape: 
   const grown = series.count[captureCount - 1][shape] - series.count[0][shape];
   const hasNew = newCount >= grown * MIN_SURVIVING_SHARE;
   return surviving || (unchanged && hasNew && series.count[0][shape] >= MIN_UNCHANGED);
-}
-
-interface AttachedObjects {
-  /** Per node: the growing shape whose new objects it belongs to, itself or through new ones; NONE for others. */
-  headShape: Uint32Array;
-  /** Per shape: new objects, and those of them whose headShape is their own shape. */
-  all: Float64Array;
-  own: Float64Array;
-  /** Per shape and capture: those that came then and hang on other new ones of the same shape. */
-  nested: Float64Array;
-}
-
-function attachNewObjects(
-  graph: HeapGraph,
-  tree: PathTree,
-  alive: AliveObjects,
-  growing: readonly ShapeIndex[],
-  captureCount: number,
-): AttachedObjects {
-  const { shapeOfNode, birthRound } = alive;
-  const { order, parentNode } = tree;
-  const headShape = new Uint32Array(graph.nodeCount).fill(NONE);
-  const shapeCount = shapeOfNode.reduce((most, s) => (s === NONE || s < most ? most : s + 1), 0);
-  const all = new Float64Array(shapeCount);
-  const own = new Float64Array(shapeCount);
-  const nested = new Float64Array(shapeCount * captureCount);
-  const isGrowing = new Uint8Array(shapeCount);
-  for (const shape of growing) isGrowing[shape] = 1;
-  for (let i = 0; i < order.length; i++) {
-    const node = order[i];
-    if (birthRound[node] === 0) continue;
-    const shape = shapeOfNode[node];
-    const parent = parentNode[node];
-    const inherited = parent === NONE ? NONE : headShape[parent];
-    if (inherited !== NONE) headShape[node] = inherited;
-    else if (isGrowing[shape] === 1) headShape[node] = shape;
-    if (isGrowing[shape] === 1) {
-      all[shape]++;
-      if (headShape[node] === shape) own[shape]++;
-      if (inherited === shape) nested[shape * captureCount + birthRound[node]]++;
-    }
-  }
-  return { headShape, all, own, nested };
-}
-
-/** So that the number is that of the entries of the holder, whatever each entry is made of. */
-function leaveOutNested(count: number[], nested: Float64Array, shape: ShapeIndex): void {
-  let sum = 0;
-  for (let round = 1; round < count.length; round++) {
-    sum += nested[shape * count.length + round];
-    count[round] -= sum;
-  }
 }
 
 /** Of containers and buffers that grew, those whose growth is not that of a row of objects seen from another side. */
@@ -395,26 +317,4 @@ function collectExamples(alive: AliveObjects, shapes: readonly ShapeIndex[]): No
     if (list.length < MAX_EXAMPLES) list.push(node);
   }
   return found.map(({ young, old }) => [...young, ...old].slice(0, MAX_EXAMPLES));
-}
-
-function computeTypeGrowth(tracks: readonly CaptureTrack[]): TypeGrowth[] {
-  const byName = new Map<string, TypeGrowth>();
-  tracks.forEach(({ types }, capture) => {
-    types.names.forEach((typeName, row) => {
-      let growth = byName.get(typeName);
-      if (growth === undefined) {
-        const zeros = (): number[] => tracks.map(() => 0);
-        growth = { typeName, count: zeros(), bytes: zeros(), everyRound: false };
-        byName.set(typeName, growth);
-      }
-      growth.count[capture] = types.nodeCount[row];
-      growth.bytes[capture] = types.allocatedBytes[row];
-    });
-  });
-  const rows = [...byName.values()].filter(
-    ({ count, bytes }) => differences(count).some(Boolean) || differences(bytes).some(Boolean),
-  );
-  for (const row of rows) row.everyRound = differences(row.count).every((each) => each > 0);
-  const grown = ({ bytes }: TypeGrowth) => bytes[bytes.length - 1] - bytes[0];
-  return rows.sort((a, b) => grown(b) - grown(a) || (a.typeName < b.typeName ? -1 : 1));
 }

@@ -20,6 +20,7 @@ const ROOT_PENALTY: Record<RootKind, number> = {
   [RootKind.type]: 64,
   [RootKind.interned]: 72,
   [RootKind.native]: 80,
+  [RootKind.lostReference]: 88,
 };
 
 const MODULE_PENALTY: Record<ModuleOrigin, number> = { application: 0, library: 10, standard: 40 };

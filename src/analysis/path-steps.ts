@@ -123,6 +123,8 @@ export function formatRoot(kind: RootKind, label: string): string {
       return label === '' ? 'immortal object' : `immortal ${label}`;
     case RootKind.native:
       return label === '' ? 'C code' : `C code ${label}`;
+    case RootKind.lostReference:
+      return 'lost reference';
     case RootKind.thread:
       return label === '' ? 'thread' : label;
     default:

@@ -115,6 +115,13 @@ export function shapeSteps(table: ShapeTable, shape: ShapeIndex): ShapeIndex[] {
   return steps.reverse();
 }
 
+/** The row of each shape by its key. */
+export function rowsByKey({ key, shapeCount }: ShapeTable): Map<number, ShapeIndex> {
+  const rowByKey = new Map<number, ShapeIndex>();
+  for (let shape = 0; shape < shapeCount; shape++) rowByKey.set(key[shape], shape);
+  return rowByKey;
+}
+
 /** Hash-consing of (shape before, edge name, type name) by open addressing. */
 class ShapeBuilder {
   readonly parent = growableUint32();

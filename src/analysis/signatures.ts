@@ -77,7 +77,12 @@ export function computeSignatures(graph: HeapGraph): Uint32Array {
       if (kind === EdgeKind.type || kind === EdgeKind.instanceDict) continue;
       if (content[typeId[target]] === Content.value) {
         hash = hashBytes(previewBytes, previewStart[target], previewStart[target + 1], hash);
-      } else if (own === Content.fixedReferences || kind === EdgeKind.dictKey) {
+      } else if (
+        own === Content.fixedReferences ||
+        kind === EdgeKind.dictKey ||
+        // Else any two lists of dicts would look the same.
+        (kind === EdgeKind.item && edge === first)
+      ) {
         hash = hashNumber(address[target], hash);
       }
     }
