@@ -12,7 +12,7 @@ import { findPyenvVersions } from './pyenv.ts';
 import { suitePythons, unpackSuite } from './suite-pythons.ts';
 
 /** Wheels only: nothing is compiled. */
-const PACKAGES = ['aiohttp', 'numpy'];
+const PACKAGES = ['aiohttp', 'cython', 'numpy'];
 
 interface VitestResults {
   numPassedTests: number;
@@ -58,7 +58,9 @@ function installPackages({
   minor: string;
 }): string | undefined {
   const folder = packagesFolder(minor);
-  if (existsSync(folder)) return undefined;
+  const isThere = (name: string) =>
+    [name, `${name}.py`].some((each) => existsSync(`${folder}/${each}`));
+  if (PACKAGES.every(isThere)) return undefined;
   const work = `${folder}.${process.pid}`;
   mkdirSync(dirname(folder), { recursive: true });
   const options = ['--quiet', '--disable-pip-version-check', '--only-binary', ':all:'];
@@ -67,23 +69,28 @@ function installPackages({
     ['-m', 'pip', 'install', ...options, '--target', work, ...PACKAGES],
     { encoding: 'utf8' },
   );
-  if (pip.status === 0) renameSync(work, folder);
-  else rmSync(work, { recursive: true, force: true });
+  if (pip.status === 0) {
+    rmSync(folder, { recursive: true, force: true });
+    renameSync(work, folder);
+  } else rmSync(work, { recursive: true, force: true });
   return pip.status === 0 ? undefined : (pip.stderr.trim().split('\n').at(-1) ?? 'pip failed');
 }
 
 /** Programs of Debian that tests use: installed by root where they are missing; named to others, whose tests are skipped. */
 const DEBIAN_TOOLS: Record<string, string> = {
+  'g++': 'g++',
   gcc: 'gcc',
+  heaptrack: 'heaptrack',
   setpriv: 'util-linux',
   unshare: 'util-linux',
+  valgrind: 'valgrind libc6-dbg',
 };
 
 function setUpTools(): boolean {
   const isMissing = (tool: string) => spawnSync(tool, ['--version']).error !== undefined;
   const missing = Object.keys(DEBIAN_TOOLS).filter(isMissing);
   if (missing.length === 0) return true;
-  const packages = [...new Set(missing.map((tool) => DEBIAN_TOOLS[tool]))];
+  const packages = [...new Set(missing.flatMap((tool) => DEBIAN_TOOLS[tool].split(' ')))];
   if (process.getuid?.() === 0) {
     runTool('apt-get', ['-q', 'update']);
     runTool('apt-get', [

@@ -10,6 +10,7 @@ import { addDemoCommand } from './demo.ts';
 import { addDoctorCommand } from './doctor.ts';
 import { addGraphCommand } from './graph.ts';
 import { addGrowthCommand } from './growth.ts';
+import { addHeaptrackCommand } from './heaptrack.ts';
 import { addHuntCommand } from './hunt.ts';
 import { addNewCommand } from './new.ts';
 import { addPathCommand } from './path.ts';
@@ -17,8 +18,11 @@ import { addPsCommand } from './ps.ts';
 import { Session } from './session.ts';
 import { addShowCommand } from './show.ts';
 import { addTopCommand } from './top.ts';
+import { addValgrindCommand } from './valgrind.ts';
 
 const BUG = 70;
+/** Commands that take `-- CMD ...`. */
+const PROGRAM_STARTERS = ['hunt', 'valgrind', 'heaptrack'];
 
 function buildProgram(session: Session): Command {
   const program = new Command('leakscope')
@@ -47,6 +51,8 @@ function buildProgram(session: Session): Command {
     addShowCommand,
     addPathCommand,
     addGraphCommand,
+    addValgrindCommand,
+    addHeaptrackCommand,
     addDemoCommand,
   ];
   for (const add of adders) add(program, session);
@@ -101,10 +107,10 @@ async function main(): Promise<void> {
   });
   let commandName: string | undefined;
   try {
-    if (program !== undefined && own[0] !== 'hunt') {
+    if (program !== undefined && !PROGRAM_STARTERS.includes(own[0])) {
       throw new UsageError({
         fact: 'A program behind -- cannot be started here',
-        reason: 'only hunt starts programs',
+        reason: `only ${PROGRAM_STARTERS.slice(0, -1).join(', ')} and ${PROGRAM_STARTERS.at(-1)} start programs`,
         next: 'Write leakscope hunt -- CMD ...',
       });
     }

@@ -2,7 +2,8 @@
 // user presses Ctrl-C or a reader of our output goes away, and the exit code.
 //
 // Ctrl-C: the signal aborts what is running, so that the target is let go where it was stopped; then files and child
-// processes are tidied up, and leakscope ends with 130. A second Ctrl-C, or 3 seconds, does not wait for the command.
+// processes are tidied up, and leakscope ends with 130. A second Ctrl-C, or 3 seconds, does not wait for the command. A
+// command may take the first Ctrl-C for itself (`onInterrupt`): then the second is the first.
 
 import { explainFileError, type WholeFileOptions } from '../capture/whole-file.ts';
 import { colourStyle, plainStyle, type Style } from '../report/text-layout.ts';
@@ -24,6 +25,7 @@ export class Session {
   readonly program: readonly string[] | undefined;
   private readonly controller = new AbortController();
   private readonly cleanups = new Set<() => void>();
+  private interruptHandler: (() => void) | undefined;
   private output: OutputOptions = {};
   private progressShown = '';
 
@@ -105,6 +107,14 @@ export class Session {
     return () => this.cleanups.delete(cleanup);
   }
 
+  /** Calls `handler` at the next Ctrl-C instead of stopping; the returned function takes it back. */
+  onInterrupt(handler: () => void): () => void {
+    this.interruptHandler = handler;
+    return () => {
+      this.interruptHandler = undefined;
+    };
+  }
+
   /** Resolves after `ms`, rejects with the abort reason when the user stops leakscope. */
   async sleep(ms: number): Promise<void> {
     this.signal.throwIfAborted();
@@ -136,6 +146,12 @@ export class Session {
   }
 
   private interrupt(): void {
+    const handler = this.interruptHandler;
+    this.interruptHandler = undefined;
+    if (handler !== undefined) {
+      handler();
+      return;
+    }
     if (this.signal.aborted) this.end(INTERRUPTED);
     this.controller.abort(new Error('interrupted'));
     setTimeout(() => this.end(INTERRUPTED), PATIENCE_MS).unref();
