@@ -3,7 +3,7 @@
 
 import { formatBytes, formatDuration, formatNumberOf, sanitizeText } from '../base/format.ts';
 import type { NativeSite, NativeSitesReport } from './native-sites-schema.ts';
-import { formatEnding, formatLosses, formatSiteName } from './native-sites-text.ts';
+import { formatEnding, formatLosses, formatSiteLoss, formatSiteName } from './native-sites-text.ts';
 
 const STYLE = `
 :root { color-scheme: light dark; --line: #8884; --bar: #d9534f; --calm: #3a8f5c; }
@@ -57,7 +57,9 @@ ${formatList(formatBesides(report))}
 }
 
 const formatList = (texts: readonly string[]): string =>
-  texts.length === 0 ? '' : `<ul>${texts.map((text) => `<li>${escapeHtml(text)}</li>`).join('')}</ul>`;
+  texts.length === 0
+    ? ''
+    : `<ul>${texts.map((text) => `<li>${escapeHtml(text)}</li>`).join('')}</ul>`;
 
 function formatSite(site: NativeSite, index: number, largest: number): string {
   const rows: [string, string][] = [
@@ -66,11 +68,12 @@ function formatSite(site: NativeSite, index: number, largest: number): string {
     ['source', site.file === null ? 'not known' : `${site.file}:${site.line ?? '?'}`],
     ['library', site.library],
   ];
-  if (site.python !== null) rows.splice(1, 0, ['python', site.python]);
+  const python = [site.python, site.pythonSource].filter((text) => text !== null).join(' at ');
+  if (python !== '') rows.splice(1, 0, ['python', python]);
   if (site.holdsBytes > 0) rows.push(['holds', `${formatBytes(site.holdsBytes)} more`]);
   rows.push(['advice', site.advice]);
   return `<details${index < 5 ? ' open' : ''}>
-<summary><strong>${escapeHtml(`${formatBytes(site.bytes)} in ${formatNumberOf(site.blocks, 'block')}`)}</strong> ${escapeHtml(site.kind)} <code>${escapeHtml(formatSiteName(site))}</code>
+<summary><strong>${escapeHtml(formatSiteLoss(site))}</strong> ${escapeHtml(site.kind)} <code>${escapeHtml(formatSiteName(site))}</code>
 <span class="bar" style="width: ${((100 * site.bytes) / largest).toFixed(1)}%"></span></summary>
 <dl>${rows.map(([name, value]) => `<dt>${name}</dt><dd>${escapeHtml(value)}</dd>`).join('')}</dl>
 <ol>${site.stack.map(formatRow).join('')}</ol>

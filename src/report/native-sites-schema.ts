@@ -40,6 +40,10 @@ const site = z.strictObject({
   file: z.string().nullable(),
   line: count.nullable(),
   python: z.string().nullable().meta({ description: 'as Python calls it: module.Class.method' }),
+  pythonSource: z
+    .string()
+    .nullable()
+    .meta({ description: 'line of the Cython source, if it is still there: foo.pyx:12' }),
   module: z
     .string()
     .nullable()

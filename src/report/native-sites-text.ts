@@ -85,6 +85,12 @@ export function formatSiteName(site: NativeSite): string {
   return site.file === null ? name : `${name} at ${baseName(site.file)}:${site.line ?? '?'}`;
 }
 
+/** `3.9 MB in 1 954 blocks`: what was lost here, or what is lost with other blocks. */
+export function formatSiteLoss(site: NativeSite): string {
+  const { bytes, blocks } = site.kind === 'indirect' ? site.losses.indirect : site;
+  return `${formatBytes(bytes)} in ${formatNumberOf(blocks, 'block')}`;
+}
+
 const baseName = (path: string): string => path.slice(path.lastIndexOf('/') + 1);
 
 const LOSS_WORDS: readonly [keyof NativeLosses, string][] = [
@@ -102,13 +108,14 @@ export const formatLosses = (losses: NativeLosses): string[] =>
   );
 
 function formatSite(site: NativeSite, number: number, style: Style): string[] {
-  const title = `${padEnd(`${number}`, 3)}${padEnd(site.kind, 12)}${formatBytes(site.bytes)} in ${formatNumberOf(site.blocks, 'block')}`;
+  const title = `${padEnd(`${number}`, 3)}${padEnd(site.kind, 12)}${formatSiteLoss(site)}`;
   const name = cutEnd(sanitizeText(formatSiteName(site)), PAGE_WIDTH - title.length - 4);
   const kinds = formatLosses(site.losses);
   const lines = [`${site.counts ? style.strong(title) : title}    ${name}`];
-  if (site.python !== null) lines.push(label('python') + sanitizeText(site.python));
+  const python = [site.python, site.pythonSource].filter((text) => text !== null).join(' at ');
+  if (python !== '') lines.push(label('python') + sanitizeText(python));
   lines.push(...formatHanging(label('library'), sanitizeText(site.library)));
-  if (kinds.length > 1 || site.blocks === 0) {
+  if (kinds.length > 1 || site.kind === 'indirect') {
     lines.push(...formatHanging(label('lost'), kinds.join(', ')));
   }
   if (site.holdsBytes > 0) {

@@ -3,6 +3,7 @@
 
 import { formatBytes, formatNumberOf } from '../base/format.ts';
 import type { NativeLosses, NativeSite, NativeSitesReport } from '../report/native-sites-schema.ts';
+import { findCythonSource } from './cython-source.ts';
 import type { FoundProgram } from './find-program.ts';
 import { foldStack, type Losses, type LossSite, type SiteTable } from './loss-sites.ts';
 
@@ -16,8 +17,9 @@ export type SitesRun = Omit<SitesReport, keyof Verdict | 'sites' | 'interpreter'
   incomplete: { reason: string; next: string } | undefined;
 };
 
-/** Blocks from which on memory that was not freed is taken for a leak: a cache or a table is one block or a few. */
+/** From here on, memory that was not freed is taken for a leak: a cache or a table is one block, or a few small ones. */
 const REPEATED_BLOCKS = 10;
+const REPEATED_LARGE = { blocks: 2, bytes: 1_000_000 };
 const MAX_SITES = 1000;
 const MAX_STACK_ROWS = 40;
 
@@ -25,14 +27,19 @@ export function buildSitesReport(table: SiteTable, run: SitesRun): SitesReport {
   const { incomplete, ...facts } = run;
   const sites = [...table.sites.values()]
     .map((site) => buildSite(site, run))
-    .sort((a, b) => b.bytes + b.holdsBytes - (a.bytes + a.holdsBytes) || b.blocks - a.blocks);
+    .sort(
+      (a, b) =>
+        Number(b.counts) - Number(a.counts) ||
+        b.bytes + b.holdsBytes - (a.bytes + a.holdsBytes) ||
+        b.blocks - a.blocks,
+    );
   const notes = [...run.notes];
   if (sites.length > MAX_SITES) {
     notes.push(`${sites.length - MAX_SITES} more sites are left out of this report`);
   }
   return {
     ...facts,
-    ...decideVerdict(sites, table, run, incomplete),
+    ...decideVerdict(sites, run, incomplete),
     sites: sites.slice(0, MAX_SITES),
     interpreter: namedLosses(table.interpreter),
     notes,
@@ -49,20 +56,24 @@ const namedLosses = (losses: Losses): NativeLosses => ({
 function buildSite(site: LossSite, run: SitesRun): NativeSite {
   const { definite, possible, indirect, 'not-freed': notFreed } = site.losses;
   const blocks = definite.blocks + possible.blocks + notFreed.blocks;
-  const isRepeated = notFreed.blocks >= REPEATED_BLOCKS && run.finalized;
+  const isRepeated =
+    notFreed.blocks >= REPEATED_BLOCKS ||
+    (notFreed.blocks >= REPEATED_LARGE.blocks && notFreed.bytes >= REPEATED_LARGE.bytes);
   return {
     kind: findKind(site.losses),
     bytes: definite.bytes + possible.bytes + notFreed.bytes,
     blocks,
     losses: namedLosses(site.losses),
     holdsBytes: site.holdsBytes,
-    counts: !site.atImport && (definite.blocks + possible.blocks > 0 || isRepeated),
+    counts:
+      !site.atImport && (definite.blocks + possible.blocks > 0 || (isRepeated && run.finalized)),
     once: site.atImport,
     function: site.function ?? null,
     library: site.library,
     file: site.file ?? null,
     line: site.line ?? null,
     python: site.pythonName ?? null,
+    pythonSource: findCythonSource(site.file, site.line) ?? null,
     module: site.module ?? null,
     allocator: site.allocator ?? null,
     makesObject: site.makesObject,
@@ -100,17 +111,17 @@ function formatAdvice(site: LossSite, onlyIndirect: boolean): string {
   if (site.pythonName?.endsWith('__cinit__') === true || site.pythonName?.endsWith('__init__')) {
     return `Free what ${site.pythonName} allocates ${where} in __dealloc__, and before it is allocated again.`;
   }
-  return `What ${site.allocator ?? 'was called'} ${where} gave is freed on no path. Free it where the last pointer to it is dropped: in tp_dealloc or the destructor, on error paths, and before a pointer is overwritten.`;
+  const what = site.allocator === undefined ? 'allocated' : `allocated with ${site.allocator}`;
+  return `Free what is ${what} ${where} when its last pointer goes: in tp_dealloc or the destructor, on error paths, and before the pointer is overwritten.`;
 }
 
 function decideVerdict(
   sites: readonly NativeSite[],
-  table: SiteTable,
   run: SitesRun,
   incomplete: SitesRun['incomplete'],
 ): Verdict {
   const counted = sites.filter((site) => site.counts);
-  const reasons = listReasons(sites, table, run);
+  const reasons = listReasons(sites, run);
   if (counted.length > 0) {
     const bytes = counted.reduce((sum, site) => sum + site.bytes + site.holdsBytes, 0);
     const what = run.tool.name === 'heaptrack' ? 'did not free' : 'lost';
@@ -147,7 +158,7 @@ function decideVerdict(
   };
 }
 
-function listReasons(sites: readonly NativeSite[], table: SiteTable, run: SitesRun): string[] {
+function listReasons(sites: readonly NativeSite[], run: SitesRun): string[] {
   const reasons: string[] = [];
   const once = sites.filter((site) => site.once).length;
   if (once > 0) {
@@ -158,18 +169,12 @@ function listReasons(sites: readonly NativeSite[], table: SiteTable, run: SitesR
   const few = sites.filter((site) => site.kind === 'not-freed' && !site.once && !site.counts);
   if (few.length > 0 && run.finalized) {
     reasons.push(
-      `${formatNumberOf(few.length, 'place')} did not free fewer than ${REPEATED_BLOCKS} blocks: taken for caches`,
+      `${formatNumberOf(few.length, 'place')} did not free a few blocks: taken for caches, as leaks repeat`,
     );
   }
   if (!run.finalized && run.tool.name !== 'heaptrack') {
     reasons.push(
       'the interpreter did not free its objects at the end (a signal or os._exit), so only what is definitely lost counts',
-    );
-  }
-  const { definite } = table.interpreter;
-  if (definite.blocks > 0) {
-    reasons.push(
-      `${formatBytes(definite.bytes)} in ${formatNumberOf(definite.blocks, 'block')} that Python code or the interpreter allocated are definitely lost: objects with one reference too many, if they repeat`,
     );
   }
   return reasons;
