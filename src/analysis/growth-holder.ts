@@ -14,6 +14,8 @@ export interface GrowthHolder {
   holderCount: number;
   /** Share of the new objects that hang on old ones which `node` itself holds. */
   share: number;
+  /** Share of all new objects that hang on objects of `shape`, and not on each other or elsewhere. */
+  directShare: number;
   /** Whether the objects hold each other in a chain or tree, and `node` its head. */
   isChain: boolean;
 }
@@ -54,11 +56,17 @@ export function findHolders(
         ? findChainHead(graph, tree, alive.shapeOfNode, node, shape)
         : NONE;
     const holder = head === NONE ? node : head;
+    const holderShape = alive.shapeOfNode[holder];
+    let direct = 0;
+    for (const [parent, count] of countByParent) {
+      if (alive.shapeOfNode[parent] === holderShape) direct += count;
+    }
     holders.set(shape, {
       node: holder,
-      shape: alive.shapeOfNode[holder],
+      shape: holderShape,
       holderCount: head === NONE ? countByParent.size : 1,
       share: head === NONE ? most / headCount : 1,
+      directShare: direct / newCount,
       isChain: head !== NONE,
     });
   }

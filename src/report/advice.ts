@@ -1,8 +1,8 @@
 // Advice that fits what was measured: what kind of holder grows decides what to do. Nothing is recited that the graph does
 // not show.
 
-import type { GrowthRow } from '../analysis/growth.ts';
-import type { HeapPath } from '../analysis/path-steps.ts';
+import { findTarget } from '../analysis/code-names.ts';
+import type { HeapPath, PathStep } from '../analysis/path-steps.ts';
 import {
   EdgeKind,
   findPreview,
@@ -11,9 +11,11 @@ import {
   RootKind,
   typeNameOf,
 } from '../graph/heap-graph.ts';
+import { isLogHandlers, isModuleEntry } from './holder-name.ts';
+import type { MergedRow } from './merge-rows.ts';
 
 export interface RetainedCase {
-  row: GrowthRow;
+  row: MergedRow;
   graph: HeapGraph;
   /** To an example; undefined if none was found. */
   path: HeapPath | undefined;
@@ -25,39 +27,86 @@ export interface RetainedCase {
   functions: readonly string[];
 }
 
-const CONTAINERS = /^(list|dict|set|collections\.(deque|OrderedDict|defaultdict|Counter))$/;
+export const CONTAINERS = /^(list|dict|set|collections\.(deque|OrderedDict|defaultdict|Counter))$/;
 
 /** One or two sentences. */
 export function adviseOnRetained(given: RetainedCase): string {
-  const { row, graph } = given;
-  const holder = row.holder?.node;
-  const holderType = holder === undefined ? '' : typeNameOf(graph, holder);
-  if (row.holder?.isChain) {
-    return `Each new ${row.typeName} hangs on the one before, and the first is still referred to: cut the links of those that are done, or drop the head.`;
-  }
+  const { row } = given;
+  if (row.areThreads) return threadsAdvice(given);
+  if (row.holder?.isChain) return chainAdvice(given);
   const cache = findLruCache(given);
   if (cache !== undefined) return lruAdvice(given, cache);
   if (given.path !== undefined && isLogHandlers(given.path, given.growsAt)) {
     return `Each addHandler() keeps one more handler, and every record goes to all of them: add handlers once, where logging is set up.${namedIn('addHandler', given.functions)}`;
   }
+  return adviseOnHolder(given) ?? adviseOnObjects(given) ?? adviseByContainer(given);
+}
+
+/** Where things are kept says what to do. */
+function adviseOnHolder(given: RetainedCase): string | undefined {
+  const owner = ownerOf(given);
+  if (owner?.typeName === 'logging.Manager') {
+    return 'logging.getLogger() keeps every logger for ever: use a fixed set of names, and put what differs into the record (extra=, or a LoggerAdapter).';
+  }
+  if (owner?.typeName === 'weakref.WeakKeyDictionary') {
+    return `An entry of ${quoted(given)} goes when its key does, and something keeps the keys; often it is the value, which refers to its own key.${look(given)}`;
+  }
+  const defaults = findDefaults(given);
+  if (defaults !== undefined) {
+    return `A default is made once and shared by all calls: what ${defaults} adds to it stays. Let the default be None, and make a new one in the function.`;
+  }
   const frame = frameOf(given);
   if (frame !== undefined) {
     return `${frame} is still running: what it adds to \`${given.holderName ?? 'its locals'}\` stays until it ends. Bound it, or write it out and drop it.`;
   }
+  return undefined;
+}
+
+/** What is kept says what to do. */
+function adviseOnObjects(given: RetainedCase): string | undefined {
+  const { row } = given;
   if (isTasks(row.typeName)) return tasksAdvice(given);
   if (holdsTracebacks(row)) {
     return `The exceptions${named(given)} keep their tracebacks, the frames in them and all their local variables: keep the text instead, or clear each with error.with_traceback(None).`;
   }
-  if (CONTAINERS.test(holderType)) {
+  return undefined;
+}
+
+function adviseByContainer(given: RetainedCase): string {
+  const { row, graph, growsAt } = given;
+  const type = growsAt === undefined ? '' : typeNameOf(graph, growsAt);
+  if (row.measure === 'bytes') {
+    return `One ${type} gets longer and longer: ${quoted(given)} is added to and never cut. Write it out and begin anew, or bound it.${look(given)}`;
+  }
+  if (CONTAINERS.test(type)) {
     return `Nothing is removed from ${quoted(given)} while entries are added. Remove them when they are done, bound it, or hold them weakly.${look(given)}`;
   }
   if (isAtexit(given)) {
     return 'Every atexit.register() keeps its function and arguments until the process ends: register once, or atexit.unregister() when it is done.';
   }
-  if (holder === undefined) {
+  if (given.path !== undefined && isModuleEntry(given.path)) {
+    return 'Modules stay in sys.modules: make them once, or take out those that are done (del sys.modules[name]).';
+  }
+  if (growsAt === undefined) {
     return 'C code or the interpreter holds them by itself: look at what the path names, and at the library that made them.';
   }
   return `What is added under ${quoted(given)} stays.${look(given)}`;
+}
+
+function chainAdvice({ row }: RetainedCase): string {
+  if (row.typeName === 'function') {
+    return 'Each new function wraps the one before: something is decorated or patched again and again. Do it once, or keep the original and wrap that.';
+  }
+  return `Each new ${row.typeName} hangs on the one before, and the first is still referred to: cut the links of those that are done, or drop the head.`;
+}
+
+function threadsAdvice({ graph, row }: RetainedCase): string {
+  const target =
+    row.examples.length === 0 ? undefined : findTarget(graph, row.examples[0], '_target');
+  const preview = target === undefined ? undefined : findPreview(graph, target);
+  const text = preview?.replace(/^<(?:function|method) (.*)>$/, '$1');
+  const what = text === undefined || text === 'None' ? '' : ` They run ${text}.`;
+  return `Threads are started that do not end; each keeps its stack and all its local variables.${what} Let them end, or use a pool of a fixed size.`;
 }
 
 export const adviseOnCycles = (steps: readonly string[]): string =>
@@ -82,6 +131,22 @@ function namedIn(name: string, functions: readonly string[]): string {
   return ` \`${name}\` is named in ${shown}${more}.`;
 }
 
+/** What the holder is an attribute of. */
+function ownerOf({ path, growsAt }: RetainedCase): PathStep | undefined {
+  const at = path?.steps.findIndex((step) => step.node === growsAt) ?? -1;
+  return path?.steps[at - 1];
+}
+
+/** The function whose parameter has the holder as its default. */
+function findDefaults({ graph, path, growsAt }: RetainedCase): string | undefined {
+  const at = path?.steps.findIndex((step) => step.node === growsAt) ?? -1;
+  const label = path?.steps[at - 1]?.label;
+  if (path === undefined || (label !== '.__defaults__' && label !== '.__kwdefaults__'))
+    return undefined;
+  const owner = path.steps[at - 2];
+  return findPreview(graph, owner.node)?.replace(/^<function (.*)>$/, '$1') ?? owner.label;
+}
+
 /** Position of the cache on the path, if it or the dict of its entries is what grows. */
 function findLruCache({ path, growsAt }: RetainedCase): number | undefined {
   const at = path?.steps.findIndex((step) => step.node === growsAt) ?? -1;
@@ -98,27 +163,16 @@ function lruAdvice({ graph, path }: RetainedCase, cache: number): string {
     : 'A functools.lru_cache without a maxsize keeps every argument and result: give it a maxsize, or clear it.';
 }
 
-/** Whether what grows is the list of a logger's handlers. */
-export function isLogHandlers(path: HeapPath, growsAt: NodeIndex | undefined): boolean {
-  const at = path.steps.findIndex((step) => step.node === growsAt);
-  return (
-    at > 0 &&
-    path.steps[at].label === '.handlers' &&
-    /^logging\.(Root)?Logger$/.test(path.steps[at - 1].typeName)
-  );
-}
-
 /** The function whose local variable holds the growing container. */
-function frameOf({ graph, path, row }: RetainedCase): string | undefined {
+function frameOf({ graph, path, growsAt }: RetainedCase): string | undefined {
   if (path === undefined) return undefined;
-  const holder = row.holder?.node;
   let before: number | undefined;
   for (const step of path.steps) {
-    if (step.kind === EdgeKind.local && step.node === holder && before !== undefined) {
+    if (step.kind === EdgeKind.local && step.node === growsAt && before !== undefined) {
       const text = findPreview(graph, before);
       return text?.replace(/^<(\w+) (.*)>$/, '$1 $2') ?? typeNameOf(graph, before);
     }
-    if (step.node === holder && before === undefined && path.rootKind === RootKind.local) {
+    if (step.node === growsAt && before === undefined && path.rootKind === RootKind.local) {
       return path.rootLabel.replace(/^local '[^']*' of /, '');
     }
     before = step.node;
@@ -135,5 +189,5 @@ const isTasks = (typeName: string): boolean =>
 const tasksAdvice = (given: RetainedCase): string =>
   `They are kept${named(given)} and wait for something that does not come: await them with a timeout, or cancel them.${look(given)}`;
 
-const holdsTracebacks = (row: GrowthRow): boolean =>
+const holdsTracebacks = (row: MergedRow): boolean =>
   row.contents.some((content) => content.typeName === 'traceback' && content.count > 0);

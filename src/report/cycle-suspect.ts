@@ -52,6 +52,7 @@ function cycleSuspect(context: SuspectContext, sizes: number[], bytes: number): 
     verdict: enoughRounds ? 'leaking' : 'unknown',
     fingerprint: hashText(shape, HASH_START).toString(16).padStart(8, '0'),
     type,
+    measure: 'objects',
     count,
     bytes,
     bytesPerHour: (bytes * HOUR_MS) / elapsedMs,

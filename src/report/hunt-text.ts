@@ -167,26 +167,39 @@ function formatSuspect(
 }
 
 function formatSuspectTitle(suspect: Suspect, number: number, style: Style): string[] {
-  const noun =
-    suspect.kind === 'threads' ? 'thread' : suspect.kind.startsWith('native') ? 'block' : 'object';
-  const rounds = formatSeries(
-    suspect.perRound.map((round) => round.count),
-    formatCount,
-  );
   const type = sanitizeText(suspect.type);
+  const terms = [type];
+  if (suspect.measure !== 'bytes') {
+    const [one, many] = nounOf(suspect);
+    const noun = Math.abs(suspect.count) === 1 ? one : many;
+    terms.push(`${formatSignedCount(suspect.count)} ${noun}`);
+  }
+  terms.push(formatSignedBytes(suspect.bytes), `every round: ${formatRounds(suspect)}`);
   const lines = formatTerms(
     `${padEnd(padEnd(String(number), 3) + suspect.kind, LABEL_WIDTH - 1)} `,
-    [
-      type,
-      `${formatSignedCount(suspect.count)} ${Math.abs(suspect.count) === 1 ? noun : `${noun}s`}`,
-      formatSignedBytes(suspect.bytes),
-      `every round: ${rounds}`,
-    ],
+    terms,
     4,
   );
   lines[0] = lines[0].replace(type, () => style.strong(type));
   return lines;
 }
+
+function nounOf({ kind, measure }: Suspect): [one: string, many: string] {
+  if (measure === 'entries') return ['entry', 'entries'];
+  if (kind === 'threads') return ['thread', 'threads'];
+  return kind.startsWith('native') ? ['block', 'blocks'] : ['object', 'objects'];
+}
+
+const formatRounds = ({ measure, perRound }: Suspect): string =>
+  measure === 'bytes'
+    ? formatSeries(
+        perRound.map((round) => round.bytes),
+        (bytes) => formatSignedBytes(bytes),
+      )
+    : formatSeries(
+        perRound.map((round) => round.count),
+        formatCount,
+      );
 
 /** Each of a few numbers; of many, the range. */
 function formatSeries(values: readonly number[], format: (value: number) => string): string {
@@ -203,7 +216,7 @@ function formatHolder(suspect: Suspect): string[] {
   if (suspect.holderLength !== null) {
     facts.push(formatNumberOf(suspect.holderLength, 'entry', 'entries'));
   }
-  facts.push(formatCountRate(suspect.countPerSecond));
+  if (suspect.measure !== 'bytes') facts.push(formatCountRate(suspect.countPerSecond));
   const holder = sanitizeText(suspect.holder);
   if (LABEL_WIDTH + textWidth(holder) > PAGE_WIDTH) {
     return [

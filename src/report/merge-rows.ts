@@ -1,9 +1,17 @@
-// One leak, one suspect: rows of growth that have the same holder are the same leak seen at several kinds of objects (the
-// keys and the values of a dict; the two ends of a linked list), and are added up under the one with the most bytes. So are
-// weak references under what they refer to.
+// One leak, one suspect: rows of growth that are the same leak seen at several kinds of objects are added up under one.
+//
+// - rows that have the same holder (the keys and the values of a dict; the two ends of a linked list);
+// - weak references, and the entries of weakref.finalize's registry, under what they refer to;
+// - what each thread has (its locals, the lock it waits for) under the threads, where their number grows.
 
 import type { GrowthRow } from '../analysis/growth.ts';
-import { type HeapGraph, NONE } from '../graph/heap-graph.ts';
+import type { PathTree } from '../analysis/paths.ts';
+import { type HeapGraph, NONE, type NodeIndex, RootKind, typeNameOf } from '../graph/heap-graph.ts';
+
+export interface MergedRow extends GrowthRow {
+  /** The objects are threads that run. */
+  areThreads: boolean;
+}
 
 /**
  * Rows in the order given (the most bytes first); what was merged is in `contents` of the row that is left. `shapeOfNode`
@@ -12,12 +20,49 @@ import { type HeapGraph, NONE } from '../graph/heap-graph.ts';
 export function mergeRows(
   rows: readonly GrowthRow[],
   graph: HeapGraph,
+  tree: PathTree,
   shapeOfNode: Uint32Array,
-): GrowthRow[] {
-  return mergeWeakReferences(mergeRowsOfHolder(rows), graph, shapeOfNode);
+): MergedRow[] {
+  const merged = mergeWeakReferences(mergeRowsOfHolder(rows), graph, shapeOfNode);
+  return mergeThreads(merged, graph, tree);
 }
 
-/** Weak references to leaked objects grow with them, in the registries that they are in: they are no leak of their own. */
+const THREAD_ROOTS: ReadonlySet<number> = new Set([
+  RootKind.local,
+  RootKind.thread,
+  RootKind.native,
+]);
+
+/** Each thread brings its frames with their locals, and what it waits for. */
+function mergeThreads(rows: readonly GrowthRow[], graph: HeapGraph, tree: PathTree): MergedRow[] {
+  const isThread = (row: GrowthRow) =>
+    row.typeName === 'threading.Thread' || row.text.startsWith('threading._active[');
+  const threads = rows.find(isThread);
+  const all = rows.map((row) => ({ ...row, areThreads: false }));
+  if (threads === undefined) return all;
+  const isOfThreads = (row: GrowthRow): boolean => {
+    if (row === threads || !hasSameRounds(row, threads)) return false;
+    if (row.typeName === '_thread.lock') return true;
+    const root = row.examples.length === 0 ? NONE : tree.rootRow[row.examples[0]];
+    return row.holder === undefined && root !== NONE && THREAD_ROOTS.has(graph.rootKind[root]);
+  };
+  const parts = rows.filter(isOfThreads);
+  if (parts.length === 0) return all;
+  return all.flatMap((row, i) => {
+    if (parts.includes(rows[i])) return [];
+    if (rows[i] !== threads) return [row];
+    return [{ ...parts.reduce((sum, part) => join(sum, part), threads), areThreads: true }];
+  });
+}
+
+/** The same numbers, but for what was on its way when the capture was made. */
+const hasSameRounds = (a: GrowthRow, b: GrowthRow): boolean =>
+  a.perRound.every(({ count }, round) => {
+    const other = b.perRound[round].count;
+    return Math.abs(count - other) <= Math.max(1, other * 0.05);
+  });
+
+/** What weakly refers to leaked objects grows with them, in the registries that it is in: it is no leak of its own. */
 function mergeWeakReferences(
   rows: readonly GrowthRow[],
   graph: HeapGraph,
@@ -35,17 +80,30 @@ function mergeWeakReferences(
   return [...kept.values()];
 }
 
-/** What the first example weakly refers to; NONE if it is no weak reference or its referent is gone. */
-function findReferent(graph: HeapGraph, { examples }: GrowthRow): number {
-  const { weakSource, weakTarget } = graph;
+/** What the first example weakly refers to, itself or as an entry of weakref.finalize; NONE if nothing that is alive. */
+function findReferent(graph: HeapGraph, { examples, contents }: GrowthRow): NodeIndex {
+  if (examples.length === 0) return NONE;
+  const isFinalizer = contents.some((content) => content.typeName === 'weakref.finalize._Info');
+  if (!isFinalizer) return findWeakTarget(graph, examples[0]);
+  for (const example of examples) {
+    if (typeNameOf(graph, example) !== 'weakref.finalize._Info') continue;
+    for (let edge = graph.firstEdge[example]; edge < graph.firstEdge[example + 1]; edge++) {
+      const referent = findWeakTarget(graph, graph.edgeTarget[edge]);
+      if (referent !== NONE) return referent;
+    }
+  }
+  return NONE;
+}
+
+function findWeakTarget({ weakSource, weakTarget }: HeapGraph, source: NodeIndex): NodeIndex {
   let low = 0;
-  let high = examples.length === 0 ? 0 : weakSource.length;
+  let high = weakSource.length;
   while (low < high) {
     const middle = (low + high) >>> 1;
-    if (weakSource[middle] < examples[0]) low = middle + 1;
+    if (weakSource[middle] < source) low = middle + 1;
     else high = middle;
   }
-  return low < weakSource.length && weakSource[low] === examples[0] ? weakTarget[low] : NONE;
+  return low < weakSource.length && weakSource[low] === source ? weakTarget[low] : NONE;
 }
 
 function mergeRowsOfHolder(rows: readonly GrowthRow[]): GrowthRow[] {

@@ -90,7 +90,10 @@ const suspect = z.strictObject({
   verdict: z.enum(['leaking', 'not-leaking', 'unknown']),
   fingerprint: z.string().meta({ description: 'hash of the shape of the path; stable over runs' }),
   type: z.string(),
-  count: z.int().meta({ description: 'objects more at the end than at the beginning' }),
+  measure: z.enum(['objects', 'entries', 'bytes']).meta({
+    description: 'what grew: objects, entries of one container, or the bytes of one object',
+  }),
+  count: z.int().meta({ description: 'objects (or entries) more at the end than at the start' }),
   bytes: signed.meta({ description: 'bytes more, with what only these objects hold' }),
   bytesPerHour: signed,
   countPerSecond: signed,

@@ -1,7 +1,6 @@
 // Turns what grew into suspects: who holds it, by which path, how sure that is and why, what else holds it, an example.
 // A suspect is `leaking` only when nothing speaks against it; else `unknown`, with what speaks against it as its reasons.
 
-import { findFunctionsNaming } from '../analysis/code-names.ts';
 import { computeDominators, computeRetainedSizes } from '../analysis/dominators.ts';
 import type { Growth, GrowthRow } from '../analysis/growth.ts';
 import { findPath, type HeapPath } from '../analysis/path-steps.ts';
@@ -12,19 +11,13 @@ import {
 } from '../analysis/second-holder.ts';
 import { formatShapePath } from '../analysis/shapes.ts';
 import { formatAddress, formatBytes, formatCount, formatNumberOf } from '../base/format.ts';
-import {
-  EdgeKind,
-  findPreview,
-  type HeapGraph,
-  NONE,
-  type NodeIndex,
-  RootKind,
-  typeNameOf,
-} from '../graph/heap-graph.ts';
+import { EdgeKind, type HeapGraph, NONE, type NodeIndex, typeNameOf } from '../graph/heap-graph.ts';
 import { buildReverseEdges } from '../graph/reverse-edges.ts';
-import { adviseOnRetained, isLogHandlers } from './advice.ts';
+import { adviseOnRetained } from './advice.ts';
+import { findBound, findDoubts } from './doubts.ts';
 import type { HuntEvidence } from './evidence.ts';
-import { mergeRows } from './merge-rows.ts';
+import { findAddingFunctions, isModuleEntry, nameOfHolder } from './holder-name.ts';
+import { type MergedRow, mergeRows } from './merge-rows.ts';
 import { writePath } from './path-text.ts';
 import { computeLength, formatRepr } from './repr-text.ts';
 import type { HuntReport, Suspect } from './schemas.ts';
@@ -46,8 +39,8 @@ export interface SuspectContext {
 type Findings = HuntReport['findings'];
 
 export const HOUR_MS = 3_600_000;
-/** Growth of fewer objects in all is told as a finding, unless every round brings at least two that stay. */
-const FEW_OBJECTS = 10;
+/** Growth of few objects is told as a finding, unless every round brings at least two that stay, or this much in all. */
+const NOTABLE_BYTES = 16_384;
 /** Fits a line of a terminal behind its label and address. */
 const EXAMPLE_LENGTH = 66;
 
@@ -58,9 +51,9 @@ export function buildSuspects(
 ): { suspects: Suspect[]; findings: Findings } {
   const suspects: Suspect[] = [];
   const findings: Findings = [];
-  const { graph, tracks } = context.evidence;
+  const { graph, tree, tracks } = context.evidence;
   const shapeOfNode = last(tracks).alive?.shapeOfNode ?? new Uint32Array(0);
-  for (const row of mergeRows(growth.rows, graph, shapeOfNode)) {
+  for (const row of mergeRows(growth.rows, graph, tree, shapeOfNode)) {
     // CPython's cache of attributes keeps names made for one look-up, 4096 at most: getattr(self, 'do_' + verb).
     if (/^immortal (type|method)_cache /.test(row.text)) continue;
     const bound = findBound(context.evidence, row);
@@ -72,11 +65,8 @@ export function buildSuspects(
       });
       continue;
     }
-    const grown = last(row.count) - row.count[0];
-    const isSteady = row.perRound.every((round) => round.count >= 2);
-    if (!row.isSignificant && !isSteady) {
-      if (grown <= 0) continue;
-      const text = `${formatNumberOf(grown, 'object')} more of ${row.text}: too few to tell`;
+    if (isTooLittle(context, row)) {
+      const text = `${describeGrowth(row)} more of ${row.text}: too little to tell`;
       findings.push({ kind: 'small-growth', bytes: grownBytes(row), text });
       continue;
     }
@@ -85,27 +75,18 @@ export function buildSuspects(
   return { suspects, findings };
 }
 
+/** Fewer objects than are told, and fewer bytes than a program gains by chance, or not most of what it gained. */
+function isTooLittle(context: SuspectContext, row: GrowthRow): boolean {
+  if (row.isSignificant) return false;
+  if (row.perRound.every((round) => round.count >= 2)) return false;
+  const bytes = grownBytes(row);
+  return bytes < NOTABLE_BYTES || bytes < context.reachableGrowthBytes / 2;
+}
+
 export const last = <T>(values: readonly T[]): T => values[values.length - 1];
-const grownBytes = (row: GrowthRow): number => last(row.bytes) - row.bytes[0];
+export const grownBytes = (row: GrowthRow): number => last(row.bytes) - row.bytes[0];
 
-/** What keeps the holder from growing for ever, as words; undefined if nothing does. */
-function findBound({ graph, tree }: HuntEvidence, row: GrowthRow): string | undefined {
-  const holder = row.holder?.node;
-  if (holder === undefined) return undefined;
-  // The entries of an lru_cache are in a dict of its own.
-  const parent = tree.parentNode[holder];
-  return boundOf(graph, holder) ?? (parent === NONE ? undefined : boundOf(graph, parent));
-}
-
-/** Containers whose preview tells their limit. */
-function boundOf(graph: HeapGraph, node: NodeIndex): string | undefined {
-  const type = typeNameOf(graph, node);
-  if (type !== 'collections.deque' && type !== 'functools._lru_cache_wrapper') return undefined;
-  const limit = /\b(maxlen|maxsize)=(\d+)/.exec(findPreview(graph, node) ?? '');
-  return limit === null ? undefined : `its ${limit[1]} is ${formatCount(Number(limit[2]))}`;
-}
-
-function buildSuspect(context: SuspectContext, row: GrowthRow): Suspect {
+function buildSuspect(context: SuspectContext, row: MergedRow): Suspect {
   const { evidence, elapsedMs } = context;
   const { graph, tree } = evidence;
   const example = chooseExample(context, row);
@@ -116,17 +97,18 @@ function buildSuspect(context: SuspectContext, row: GrowthRow): Suspect {
     path === undefined
       ? undefined
       : writePath(graph, path, { growsAt, retainedSize: retainedSizeOf(context) });
-  const count =
-    row.measure === 'entries' ? last(row.entries) - row.entries[0] : last(row.count) - row.count[0];
+  const count = grownCount(row);
   const bytes = grownBytes(row);
-  const reasons = doubtsOn(context, row);
+  const reasons = findDoubts(context, row);
   const holderName = path === undefined ? undefined : nameOfHolder(path, growsAt);
   const functions = findAddingFunctions(graph, path, growsAt, holderName);
+  const holder = isSpread ? writeHolders(evidence, row) : writeHolder(evidence, path, growsAt);
   return {
-    kind: 'retained',
+    kind: row.areThreads ? 'threads' : 'retained',
     verdict: reasons.length === 0 ? 'leaking' : 'unknown',
     fingerprint: row.fingerprint,
     type: row.typeName,
+    measure: row.measure,
     count,
     bytes,
     bytesPerHour: (bytes * HOUR_MS) / elapsedMs,
@@ -136,12 +118,7 @@ function buildSuspect(context: SuspectContext, row: GrowthRow): Suspect {
     path: written?.steps.map((step) => step.text) ?? [],
     shape: row.text,
     steps: written?.steps ?? [],
-    holder:
-      growsAt === undefined
-        ? null
-        : isSpread
-          ? writeHolders(evidence, row)
-          : writeHolder(evidence, growsAt),
+    holder,
     holderType:
       growsAt === undefined
         ? null
@@ -152,13 +129,27 @@ function buildSuspect(context: SuspectContext, row: GrowthRow): Suspect {
         : computeLength(graph, growsAt),
     contents: row.contents.map(({ typeName, ...sums }) => ({ type: typeName, ...sums })),
     alsoHeldBy:
-      path === undefined || row.holder?.isChain ? null : findAlsoHeldBy(context, path, growsAt),
+      path === undefined || row.holder === undefined || row.holder.isChain
+        ? null
+        : findAlsoHeldBy(context, path, growsAt),
     namedIn: functions,
     allocatedAt: null,
     example: example === undefined ? null : writeExample(graph, example),
     reasons,
     advice: adviseOnRetained({ row, graph, path, growsAt, holderName, functions }),
   };
+}
+
+/** What the row's measure counts. */
+export const grownCount = (row: GrowthRow): number =>
+  row.measure === 'entries' ? last(row.entries) - row.entries[0] : last(row.count) - row.count[0];
+
+/** `5 objects`, `1 200 entries`, `40.5 kB`. */
+export function describeGrowth(row: GrowthRow): string {
+  if (row.measure === 'bytes') return formatBytes(grownBytes(row));
+  return row.measure === 'entries'
+    ? formatNumberOf(grownCount(row), 'entry', 'entries')
+    : formatNumberOf(grownCount(row), 'object');
 }
 
 /** `bytes` of a growth; of a suspect that outgrew the whole, since other things shrank, all of it. */
@@ -175,7 +166,8 @@ function placeOfGrowth(
   row: GrowthRow,
   path: HeapPath | undefined,
 ): NodeIndex | undefined {
-  if (row.holder === undefined || path === undefined) return row.holder?.node;
+  if (path === undefined) return row.holder?.node;
+  if (row.holder === undefined) return row.measure === 'objects' ? undefined : placeOfBuffer(path);
   if (row.holder.isChain) return headOfChain(path, row.holder.node);
   if (!isSpreadOver(row)) return row.holder.node;
   const shapeOfNode = last(evidence.tracks).alive?.shapeOfNode;
@@ -183,9 +175,16 @@ function placeOfGrowth(
   return path.steps.find((step) => shapeOfNode?.[step.node] === shape)?.node ?? node;
 }
 
+/** What grows by itself: the object, or that whose C code owns it (the buffer of a StringIO). */
+function placeOfBuffer({ steps }: HeapPath): NodeIndex {
+  let at = steps.length - 1;
+  while (at > 0 && steps[at].kind === EdgeKind.internal) at--;
+  return steps[at].node;
+}
+
 /** `app.hub.by_user[*]`: the path to any of several holders. */
-const writeHolders = ({ tracks }: HuntEvidence, row: GrowthRow): string =>
-  row.holder === undefined ? '' : formatShapePath(last(tracks).shapes, row.holder.shape);
+const writeHolders = ({ tracks }: HuntEvidence, row: GrowthRow): string | null =>
+  row.holder === undefined ? null : formatShapePath(last(tracks).shapes, row.holder.shape);
 
 /** Something new that hangs on the holder, so that the path shown goes through it. */
 function chooseExample({ evidence }: SuspectContext, row: GrowthRow): NodeIndex | undefined {
@@ -201,39 +200,20 @@ function chooseExample({ evidence }: SuspectContext, row: GrowthRow): NodeIndex 
   return row.examples.find(isEntry) ?? row.examples.find(goesThrough) ?? row.examples[0];
 }
 
-/** `app.registry._open`: the path to the holder as an expression. */
-function writeHolder({ graph, tree }: HuntEvidence, holder: NodeIndex): string {
+/** `app.registry._open`: the path to the holder as an expression; null if there is none. */
+function writeHolder(
+  { graph, tree }: HuntEvidence,
+  example: HeapPath | undefined,
+  holder: NodeIndex | undefined,
+): string | null {
+  // The entries of sys.modules are roots of their own.
+  if (holder === undefined)
+    return example !== undefined && isModuleEntry(example) ? 'sys.modules' : null;
   const path = findPath(graph, tree, holder);
   if (path === undefined) return typeNameOf(graph, holder);
   const { text } = writePath(graph, path);
   const end = text.lastIndexOf(' -> ');
   return end < 0 ? text : text.slice(0, end);
-}
-
-/** The functions to look into: those that name the holder. Handlers of a logger are added by a method. */
-function findAddingFunctions(
-  graph: HeapGraph,
-  path: HeapPath | undefined,
-  holder: NodeIndex | undefined,
-  holderName: string | undefined,
-): string[] {
-  if (path === undefined || holderName === undefined) return [];
-  if (isLogHandlers(path, holder)) return findFunctionsNaming(graph, 'addHandler');
-  const step = path.steps.find((each) => each.node === holder);
-  return findFunctionsNaming(graph, holderName, step?.label.startsWith('[') === true);
-}
-
-/** The name under which the program knows the holder: the last attribute, variable or key before it. */
-function nameOfHolder(path: HeapPath, holder: NodeIndex | undefined): string | undefined {
-  let name: string | undefined;
-  for (const step of path.steps) {
-    const match = /^(?:\.([A-Za-z_]\w*)$|local '([A-Za-z_]\w*)'|\['([A-Za-z_]\w*)'\])/.exec(
-      step.label,
-    );
-    if (match !== null && step.kind !== EdgeKind.internal) name = match[1] ?? match[2] ?? match[3];
-    if (step.node === holder) break;
-  }
-  return name === '__dict__' ? undefined : name;
 }
 
 /** The first link: what the path reaches right behind the object that refers to the chain. */
@@ -275,43 +255,3 @@ export const writeExample = (
   address: formatAddress(graph.address[node]),
   repr: formatRepr(graph, node, EXAMPLE_LENGTH),
 });
-
-/** What speaks against calling it a leak, one sentence each. */
-function doubtsOn(context: SuspectContext, row: GrowthRow): string[] {
-  const doubts: string[] = [];
-  const rounds = row.perRound.length;
-  if (!context.enoughRounds) {
-    doubts.push(
-      `${formatNumberOf(rounds, 'round')} of growth may be chance or a warm-up; three are needed`,
-    );
-  }
-  const grown = last(row.count) - row.count[0];
-  if (!row.isSignificant) {
-    doubts.push(
-      `only ${formatNumberOf(grown, 'object')} (${formatBytes(grownBytes(row))}) more, fewer than ${FEW_OBJECTS}`,
-    );
-  }
-  if (row.holder === undefined && !isNamedRoot(context, row)) {
-    doubts.push(
-      'what holds them was not found: C code, or a place that leakscope does not understand',
-    );
-  }
-  if (isWithinTurnover(row)) {
-    doubts.push('so many of these objects come and go that this growth may be chance');
-  }
-  return doubts;
-}
-
-/** Whether what the objects hang on by themselves has a name (an atexit callback), and is not just "held from C". */
-function isNamedRoot({ evidence }: SuspectContext, row: GrowthRow): boolean {
-  const { graph, tree } = evidence;
-  const root = row.examples.length === 0 ? NONE : tree.rootRow[row.examples[0]];
-  if (root === NONE) return false;
-  return graph.rootKind[root] !== RootKind.native && graph.rootKind[root] !== RootKind.interned;
-}
-
-/** Objects that come and go make the count vary by about the square root of their number, even when nothing leaks. */
-function isWithinTurnover(row: GrowthRow): boolean {
-  if (row.measure !== 'objects') return false;
-  return row.perRound.some((round, i) => round.count < 2 * Math.sqrt(row.gone[i] ?? 0));
-}

@@ -34,6 +34,7 @@ export const sessionSuspect: Suspect = {
   verdict: 'leaking',
   fingerprint: '5f2c91ab',
   type: 'app.sessions.Session',
+  measure: 'objects',
   count: 2400,
   bytes: 18_100_000,
   bytesPerHour: 4.34e9,
