@@ -53,6 +53,10 @@ const site = z.strictObject({
     .nullable()
     .meta({ description: 'what was called here: malloc, PyBytes_FromStringAndSize' }),
   makesObject: z.boolean().meta({ description: 'the blocks are Python objects' }),
+  history: z
+    .array(count)
+    .nullable()
+    .meta({ description: 'heaptrack: blocks alive after each quarter of the run' }),
   records: count.meta({ description: 'call stacks summed up' }),
   stack: z.array(stackRow).meta({ description: 'of the largest record, innermost first' }),
   advice: z.string(),
@@ -84,7 +88,7 @@ const report = {
   complete: z.boolean().meta({ description: 'the tool came to its end in every process' }),
   finalized: z.boolean().meta({
     description:
-      'the interpreter freed its objects at the end; otherwise only definite losses count',
+      'the interpreter freed most of its objects at the end; otherwise only definite losses count',
   }),
   sites: z.array(site).meta({ description: 'the most bytes first' }),
   interpreter: losses.meta({ description: 'what the interpreter and Python code allocated' }),

@@ -121,6 +121,11 @@ function formatSite(site: NativeSite, number: number, style: Style): string[] {
   if (site.holdsBytes > 0) {
     lines.push(`${label('holds')}${formatBytes(site.holdsBytes)} that only these blocks lead to`);
   }
+  if (site.history !== null) {
+    lines.push(
+      `${label('blocks')}${site.history.map(formatCount).join(' -> ')}, by quarters of the run`,
+    );
+  }
   lines.push(...formatStack(site));
   lines.push(...formatHanging(label('advice'), sanitizeText(site.advice)));
   return lines;

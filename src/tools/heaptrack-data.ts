@@ -1,16 +1,25 @@
 // Turns what heaptrack_interpret prints into loss records: every block that was allocated and not freed, summed up by call
 // stack. Source of truth: heaptrack's src/analyze/accumulatedtracedata.cpp and src/util/linereader.h (1.2 to 1.5, file
 // versions 1 to 3). Lines: `s` string, `i` instruction, `t` node of the tree of call stacks, `a` allocation of one size at
-// one stack, `+`/`-` allocated and freed; numbers are hexadecimal, indices begin at 1 (0: none), `a`'s at 0.
+// one stack, `+`/`-` allocated and freed, `c` milliseconds since the start; numbers are hexadecimal, indices begin at 1 (0: none), `a`'s at 0.
 
 import { UnsupportedError } from '../base/errors.ts';
-import type { LossRecord, NativeFrame } from './loss-record.ts';
+import type { LossRecord, NativeFrame, Quarters } from './loss-record.ts';
 
 const NEWEST_FILE_VERSION = 3;
 const MAX_FRAMES = 64;
+/** Counts of live blocks are kept at this many moments; then every other is dropped. */
+const MAX_SNAPSHOTS = 32;
+const FIRST_INTERVAL_MS = 50;
 const NEWLINE = 0x0a;
 const PLUS = 0x2b;
 const MINUS = 0x2d;
+
+interface Snapshot {
+  readonly ms: number;
+  /** As `liveBlocks` was then. */
+  readonly blocks: Int32Array;
+}
 
 export class HeaptrackDecoder {
   private rest: Buffer = Buffer.alloc(0);
@@ -23,6 +32,9 @@ export class HeaptrackDecoder {
   private readonly sizes: number[] = [];
   private readonly traces: number[] = [];
   private readonly liveBlocks: number[] = [];
+  private snapshots: Snapshot[] = [];
+  private intervalMs = FIRST_INTERVAL_MS;
+  private nowMs = 0;
   /** The first line was read: there is something to report. */
   hasBegun = false;
 
@@ -59,7 +71,17 @@ export class HeaptrackDecoder {
       this.sizes.push(size);
       this.traces.push(trace);
       this.liveBlocks.push(0);
-    }
+    } else if (line[0] === 'c') this.advanceTo(numbersOf(line)[0]);
+  }
+
+  private advanceTo(ms: number): void {
+    this.nowMs = ms;
+    const last = this.snapshots[this.snapshots.length - 1]?.ms ?? 0;
+    if (ms < last + this.intervalMs) return;
+    this.snapshots.push({ ms, blocks: Int32Array.from(this.liveBlocks) });
+    if (this.snapshots.length <= MAX_SNAPSHOTS) return;
+    this.snapshots = this.snapshots.filter((_, i) => i % 2 === 1);
+    this.intervalMs *= 2;
   }
 
   /** `s text`, or `s length text` since file version 3. */
@@ -112,18 +134,31 @@ export class HeaptrackDecoder {
 
   /** What is alive now, one record for each call stack; call it at the end. */
   finish(onLoss: (record: LossRecord) => void): void {
-    const byTrace = new Map<number, { bytes: number; blocks: number }>();
+    const quarters = [0.25, 0.5, 0.75].map((share) => this.findSnapshot(share * this.nowMs));
+    const byTrace = new Map<number, { bytes: number; blocks: number; quarters: number[] }>();
     for (let i = 0; i < this.liveBlocks.length; i++) {
       const blocks = this.liveBlocks[i];
       if (blocks <= 0) continue;
-      const sum = byTrace.get(this.traces[i]) ?? { bytes: 0, blocks: 0 };
+      const sum = byTrace.get(this.traces[i]) ?? { bytes: 0, blocks: 0, quarters: [0, 0, 0] };
       sum.bytes += blocks * this.sizes[i];
       sum.blocks += blocks;
+      for (let q = 0; q < quarters.length; q++) sum.quarters[q] += quarters[q]?.blocks[i] ?? 0;
       byTrace.set(this.traces[i], sum);
     }
-    for (const [trace, { bytes, blocks }] of byTrace) {
-      onLoss({ kind: 'not-freed', bytes, blocks, holdsBytes: 0, frames: this.framesOf(trace) });
+    for (const [trace, { bytes, blocks, quarters }] of byTrace) {
+      const history: Quarters = [quarters[0], quarters[1], quarters[2], blocks];
+      const frames = this.framesOf(trace);
+      onLoss({ kind: 'not-freed', bytes, blocks, holdsBytes: 0, history, frames });
     }
+  }
+
+  private findSnapshot(ms: number): Snapshot | undefined {
+    let nearest: Snapshot | undefined;
+    for (const snapshot of this.snapshots) {
+      const distance = Math.abs(snapshot.ms - ms);
+      if (nearest === undefined || distance < Math.abs(nearest.ms - ms)) nearest = snapshot;
+    }
+    return nearest;
   }
 
   private framesOf(trace: number): NativeFrame[] {

@@ -19,12 +19,16 @@ export interface NativeFrame {
  */
 export type LossKind = 'definite' | 'indirect' | 'possible' | 'not-freed';
 
+export type Quarters = readonly [number, number, number, number];
+
 export interface LossRecord {
   readonly kind: LossKind;
   readonly bytes: number;
   readonly blocks: number;
   /** Of a definite or possible loss: bytes in further blocks that only these blocks lead to. */
   readonly holdsBytes: number;
+  /** Blocks alive after each quarter of the run; undefined where the tool looks only once. */
+  readonly history?: Quarters;
   /** The function that allocated first. */
   readonly frames: readonly NativeFrame[];
 }

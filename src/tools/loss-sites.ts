@@ -2,7 +2,7 @@
 // for Python code is one row. The rules and what they were measured on: docs/native-tools.md.
 
 import { findModuleName, findPythonName } from './cython-names.ts';
-import type { LossKind, LossRecord, NativeFrame } from './loss-record.ts';
+import type { LossKind, LossRecord, NativeFrame, Quarters } from './loss-record.ts';
 import {
   findAllocator,
   findSiteFrame,
@@ -42,6 +42,7 @@ export interface LossSite {
   readonly losses: Losses;
   holdsBytes: number;
   records: number;
+  history: Quarters | undefined;
   /** Call stack of the largest record. */
   frames: readonly NativeFrame[];
   largestBytes: number;
@@ -87,6 +88,7 @@ export function addRecord(table: SiteTable, record: LossRecord): void {
   addLoss(site.losses[record.kind], record.bytes, record.blocks);
   site.holdsBytes += record.holdsBytes;
   site.records++;
+  site.history = addQuarters(site.history, record.history);
   site.atImport &&= isAtImport(record.frames, at);
   if (record.bytes > site.largestBytes) {
     site.largestBytes = record.bytes;
@@ -111,10 +113,16 @@ function createSite(record: LossRecord, at: number): LossSite {
     losses: emptyLosses(),
     holdsBytes: 0,
     records: 0,
+    history: undefined,
     frames: record.frames,
     largestBytes: record.bytes,
   };
 }
+
+const addQuarters = (a: Quarters | undefined, b: Quarters | undefined): Quarters | undefined =>
+  a === undefined || b === undefined
+    ? (a ?? b)
+    : [a[0] + b[0], a[1] + b[1], a[2] + b[2], a[3] + b[3]];
 
 const joinPath = (directory: string | undefined, file: string): string =>
   directory === undefined || file.startsWith('/') ? file : `${directory}/${file}`;

@@ -17,9 +17,12 @@ export type SitesRun = Omit<SitesReport, keyof Verdict | 'sites' | 'interpreter'
   incomplete: { reason: string; next: string } | undefined;
 };
 
-/** From here on, memory that was not freed is taken for a leak: a cache or a table is one block, or a few small ones. */
-const REPEATED_BLOCKS = 10;
-const REPEATED_LARGE = { blocks: 2, bytes: 1_000_000 };
+/**
+ * Memory that was not freed may be lost or kept. It is taken for a leak where it grew in every quarter of a run of some
+ * length, and for a cache or table where it is a few blocks; what is between is not decided.
+ */
+const STEADY_SECONDS = 2;
+const FEW = { blocks: 10, bytes: 1_000_000 };
 const MAX_SITES = 1000;
 const MAX_STACK_ROWS = 40;
 
@@ -56,17 +59,14 @@ const namedLosses = (losses: Losses): NativeLosses => ({
 function buildSite(site: LossSite, run: SitesRun): NativeSite {
   const { definite, possible, indirect, 'not-freed': notFreed } = site.losses;
   const blocks = definite.blocks + possible.blocks + notFreed.blocks;
-  const isRepeated =
-    notFreed.blocks >= REPEATED_BLOCKS ||
-    (notFreed.blocks >= REPEATED_LARGE.blocks && notFreed.bytes >= REPEATED_LARGE.bytes);
+  const isLost = definite.blocks + possible.blocks > 0;
   return {
     kind: findKind(site.losses),
     bytes: definite.bytes + possible.bytes + notFreed.bytes,
     blocks,
     losses: namedLosses(site.losses),
     holdsBytes: site.holdsBytes,
-    counts:
-      !site.atImport && (definite.blocks + possible.blocks > 0 || (isRepeated && run.finalized)),
+    counts: !site.atImport && (isLost || growsSteadily(site, run)),
     once: site.atImport,
     function: site.function ?? null,
     library: site.library,
@@ -77,6 +77,7 @@ function buildSite(site: LossSite, run: SitesRun): NativeSite {
     module: site.module ?? null,
     allocator: site.allocator ?? null,
     makesObject: site.makesObject,
+    history: site.history === undefined ? null : [...site.history],
     records: site.records,
     stack: foldStack(site.frames)
       .slice(0, MAX_STACK_ROWS)
@@ -90,6 +91,17 @@ function buildSite(site: LossSite, run: SitesRun): NativeSite {
     advice: formatAdvice(site, indirect.blocks > 0 && blocks === 0),
   };
 }
+
+function growsSteadily({ history, losses }: LossSite, run: SitesRun): boolean {
+  if (history === undefined || !run.finalized || run.program.seconds < STEADY_SECONDS) return false;
+  const [first, second, third, last] = history;
+  return (
+    losses['not-freed'].blocks >= FEW.blocks && first < second && second < third && third < last
+  );
+}
+
+const isFew = ({ losses: { notFreed } }: NativeSite): boolean =>
+  notFreed.blocks < FEW.blocks && (notFreed.blocks <= 1 || notFreed.bytes < FEW.bytes);
 
 function findKind(losses: Losses): NativeSite['kind'] {
   if (losses['not-freed'].blocks > 0) return 'not-freed';
@@ -124,11 +136,10 @@ function decideVerdict(
   const reasons = listReasons(sites, run);
   if (counted.length > 0) {
     const bytes = counted.reduce((sum, site) => sum + site.bytes + site.holdsBytes, 0);
-    const what = run.tool.name === 'heaptrack' ? 'did not free' : 'lost';
     if (incomplete !== undefined) reasons.push(incomplete.reason);
     return {
       verdict: 'leak',
-      summary: `${formatNumberOf(counted.length, 'place')} in native code ${what} ${formatBytes(bytes)}`,
+      summary: `${formatNumberOf(counted.length, 'place')} in native code ${run.tool.name === 'heaptrack' ? 'kept growing and did not free' : 'lost'} ${formatBytes(bytes)}`,
       reasons,
       nextMeasurement: null,
     };
@@ -141,13 +152,19 @@ function decideVerdict(
       nextMeasurement: incomplete.next,
     };
   }
-  const unsure = sites.filter((site) => !site.once && site.losses.notFreed.blocks > 0);
-  if (unsure.length > 0 && !run.finalized) {
+  const unsure = sites.filter((site) => site.kind === 'not-freed' && !site.once && !isFew(site));
+  if (unsure.length > 0) {
+    const bytes = unsure.reduce((sum, site) => sum + site.bytes, 0);
     return {
       verdict: 'inconclusive',
-      summary: 'a signal ended the program, so what it still used cannot be told from a leak',
-      reasons,
-      nextMeasurement: 'let the program end by itself, or confirm with leakscope valgrind -- CMD',
+      summary: `${formatNumberOf(unsure.length, 'place')} in native code did not free ${formatBytes(bytes)}: lost, or kept to the end`,
+      reasons: [
+        run.finalized
+          ? `heaptrack does not see whether a block is still in use, and none grew in every quarter of a run of ${STEADY_SECONDS} s or more`
+          : 'heaptrack does not see whether a block is still in use, and a signal ended the program with all that it used',
+        ...reasons,
+      ],
+      nextMeasurement: 'leakscope valgrind -- CMD, or a longer run with more load',
     };
   }
   return {
@@ -166,15 +183,15 @@ function listReasons(sites: readonly NativeSite[], run: SitesRun): string[] {
       `${formatNumberOf(once, 'place')} allocated while a module was imported: once, and no growth`,
     );
   }
-  const few = sites.filter((site) => site.kind === 'not-freed' && !site.once && !site.counts);
-  if (few.length > 0 && run.finalized) {
+  const few = sites.filter((site) => site.kind === 'not-freed' && !site.once && isFew(site));
+  if (few.length > 0) {
     reasons.push(
-      `${formatNumberOf(few.length, 'place')} did not free a few blocks: taken for caches, as leaks repeat`,
+      `${formatNumberOf(few.length, 'place')} did not free a few small blocks: taken for caches, as leaks repeat`,
     );
   }
   if (!run.finalized && run.tool.name !== 'heaptrack') {
     reasons.push(
-      'the interpreter did not free its objects at the end (a signal or os._exit), so only what is definitely lost counts',
+      'the interpreter kept many of its objects to the end (a signal, os._exit, modules that stay), so only what is definitely lost counts',
     );
   }
   return reasons;
