@@ -7,7 +7,7 @@
 // behind two fenceposts, and is no problem.
 
 import type { Problems } from '../base/problems.ts';
-import type { MemoryImage } from '../memory/memory-image.ts';
+import { type MemoryImage, PAGE_SIZE } from '../memory/memory-image.ts';
 import type { Address } from '../memory/memory-reader.ts';
 import {
   BINNED,
@@ -226,16 +226,27 @@ export function leadsOn(
       if (halves[2 * word - 2] !== previousBytes % TWO_32) return undefined;
     } else if ((lo & PREV_INUSE) === 0 && steps === 0) return undefined;
     if (at === top) return at + size === end || at + size <= end ? at + size : undefined;
-    if (size === FENCEPOST_BYTES && steps > 0) {
-      const next = image.wordAtAddress(at + FENCEPOST_BYTES + 8);
-      if (next === 0) return undefined;
-      const nextBytes = halves[2 * next] - (halves[2 * next] & 15);
-      const fenceEnd = at + FENCEPOST_BYTES + nextBytes;
-      return nextBytes === FENCEPOST_BYTES || fenceEnd + 16 >= end ? at + 32 : undefined;
-    }
+    if (size === FENCEPOST_BYTES && steps > 0) return findFenceEnd(image, at, end);
     if (size < MIN_CHUNK_BYTES || at + size > end) return undefined;
     previousBytes = size;
     at += size;
+  }
+  return at;
+}
+
+/**
+ * Where the fenceposts that begin at `from` end: two of 16 bytes, three if what was left of the top was as small; or, at
+ * the end of a thread's heap, one and the head of an empty one.
+ */
+function findFenceEnd(image: MemoryImage, from: Address, end: Address): Address | undefined {
+  let at = from;
+  for (let count = 1; count <= 3; count++) {
+    at += FENCEPOST_BYTES;
+    if (count > 1 && at % PAGE_SIZE === 0) return at;
+    const word = image.wordAtAddress(at + 8);
+    if (word === 0) return undefined;
+    const size = image.halves[2 * word] - (image.halves[2 * word] & 15);
+    if (size !== FENCEPOST_BYTES) return count > 1 || at + FENCEPOST_BYTES >= end ? at : undefined;
   }
   return at;
 }
