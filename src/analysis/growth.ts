@@ -105,8 +105,9 @@ export function computeGrowth(
     (shape) => heads.own[shape] > 0 && heads.own[shape] >= heads.all[shape] * MIN_OWN_SHARE,
   );
   const holders = findHolders(graph, tree, alive, new Set(own), heads.headShape);
+  const ofShared = leaveOutHeldElsewhere(graph, alive, series, candidates.entries);
   const others = leaveOutExplained(last.shapes, own, holders, [
-    ...candidates.entries.map((shape) => ({ shape, measure: 'entries' as const })),
+    ...ofShared.map((shape) => ({ shape, measure: 'entries' as const })),
     ...candidates.bytes.map((shape) => ({ shape, measure: 'bytes' as const })),
   ]);
   const found: FoundShape[] = [
@@ -128,8 +129,9 @@ export function computeGrowth(
     if (holder?.isChain === false) leaveOutNested(count, heads.nested, shape);
     const entries = series.entries.map((column) => column[shape]);
     const bytes = sums.bytes[i];
-    const grown = count[count.length - 1] - count[0];
-    const perRound = differences(measure === 'entries' ? entries : count);
+    const measured = measure === 'entries' ? entries : count;
+    const grown = measured[measured.length - 1] - measured[0];
+    const perRound = differences(measured);
     return {
       measure,
       shape,
@@ -273,6 +275,28 @@ function isMadeOfSurvivors(series: ShapeSeries, shape: number): boolean {
   const grown = series.count[captureCount - 1][shape] - series.count[0][shape];
   const hasNew = newCount >= grown * MIN_SURVIVING_SHARE;
   return surviving || (unchanged && hasNew && series.count[0][shape] >= MIN_UNCHANGED);
+}
+
+/** Of containers whose entries grew, those whose new entries are not new objects, which are rows on another path. */
+function leaveOutHeldElsewhere(
+  { firstEdge, edgeTarget }: HeapGraph,
+  { shapeOfNode, birthRound }: AliveObjects,
+  series: ShapeSeries,
+  shapes: readonly ShapeIndex[],
+): ShapeIndex[] {
+  const newTargets = new Map(shapes.map((shape) => [shape, 0]));
+  for (let node = 0; node < shapeOfNode.length; node++) {
+    let count = newTargets.get(shapeOfNode[node]);
+    if (count === undefined) continue;
+    for (let edge = firstEdge[node]; edge < firstEdge[node + 1]; edge++) {
+      if (birthRound[edgeTarget[edge]] !== 0) count++;
+    }
+    newTargets.set(shapeOfNode[node], count);
+  }
+  return shapes.filter(
+    (shape) =>
+      (newTargets.get(shape) as number) <= totalGrowth(series.entries, shape) * MAX_HELD_SHARE,
+  );
 }
 
 /** Of containers and buffers that grew, those whose growth is not that of a row of objects seen from another side. */

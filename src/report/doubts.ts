@@ -2,8 +2,11 @@
 // make a suspect `unknown` instead of `leaking`.
 
 import type { GrowthRow } from '../analysis/growth.ts';
+import { findKeyText } from '../analysis/names.ts';
+import type { PathTree } from '../analysis/paths.ts';
 import { formatBytes, formatCount, formatCountRate, formatNumberOf } from '../base/format.ts';
 import {
+  EdgeKind,
   findPreview,
   type HeapGraph,
   NONE,
@@ -12,31 +15,87 @@ import {
   typeNameOf,
 } from '../graph/heap-graph.ts';
 import { CONTAINERS } from './advice.ts';
-import type { HuntEvidence } from './evidence.ts';
 import { computeLength } from './repr-text.ts';
-import { describeGrowth, grownBytes, last, type SuspectContext } from './suspects.ts';
+import { describeGrowth, grownBytes, grownCount, last, type SuspectContext } from './suspects.ts';
 
 /** Share of the new objects that a bounded container must hold itself. */
 const MIN_DIRECT_SHARE = 0.5;
+/** A limit that is not reached in this time at the measured rate is none to who watches. */
+const LONGEST_FILL_SECONDS = 24 * 3600;
+/** Entries of an instance's dict that are looked through for a limit. */
+const MAX_ATTRIBUTES = 200;
 
 /** What keeps the holder from growing for ever, as words; undefined if nothing does. */
-export function findBound({ graph, tree }: HuntEvidence, row: GrowthRow): string | undefined {
-  const holder = row.holder?.node;
-  if (holder === undefined) return undefined;
-  // The entries of an lru_cache are in a dict of its own.
-  const parent = tree.parentNode[holder];
+export function findBound(context: SuspectContext, row: GrowthRow): string | undefined {
+  const { graph, tree } = context.evidence;
+  const holder = row.holder?.node ?? (row.measure === 'entries' ? row.examples[0] : undefined);
   // What hangs elsewhere is not bounded by it.
-  if (row.holder === undefined || row.holder.directShare < MIN_DIRECT_SHARE) return undefined;
-  const limit = boundOf(graph, holder) ?? (parent === NONE ? undefined : boundOf(graph, parent));
-  return limit ?? findFixedLength(graph, row);
+  if (holder === undefined || (row.holder?.directShare ?? 1) < MIN_DIRECT_SHARE) return undefined;
+  const library = LIBRARY_BOUNDS.find(({ holds }) => row.text.startsWith(`${holds}[`));
+  if (library !== undefined) return `Python keeps ${formatCount(library.most)} at most`;
+  const limit = boundOf(graph, holder) ?? findLimitOfOwner(graph, tree, holder);
+  if (limit === undefined) return findFixedLength(graph, row);
+  const length = computeLength(graph, holder) ?? 0;
+  const perSecond = (grownCount(row) * 1000) / context.elapsedMs;
+  if (limit.value < length || (limit.value - length) / perSecond > LONGEST_FILL_SECONDS)
+    return undefined;
+  return `its ${limit.name} is ${formatCount(limit.value)}`;
 }
 
-/** Containers whose preview tells their limit. */
-function boundOf(graph: HeapGraph, node: NodeIndex): string | undefined {
+/** Caches of the standard library whose limits are in their code. */
+const LIBRARY_BOUNDS = [
+  { holds: 're._cache', most: 512 },
+  { holds: 're._cache2', most: 256 },
+  { holds: '_strptime._regex_cache', most: 5 },
+  { holds: 'urllib.parse._parse_cache', most: 20 },
+  { holds: 'xml.etree.ElementPath._cache', most: 100 },
+] as const;
+
+interface Limit {
+  name: string;
+  value: number;
+}
+
+/** Containers whose preview tells their limit; the entries of an lru_cache are in a dict of its own. */
+function boundOf(graph: HeapGraph, node: NodeIndex): Limit | undefined {
   const type = typeNameOf(graph, node);
   if (type !== 'collections.deque' && type !== 'functools._lru_cache_wrapper') return undefined;
-  const limit = /\b(maxlen|maxsize)=(\d+)/.exec(findPreview(graph, node) ?? '');
-  return limit === null ? undefined : `its ${limit[1]} is ${formatCount(Number(limit[2]))}`;
+  const match = /\b(maxlen|maxsize)=(\d+)/.exec(findPreview(graph, node) ?? '');
+  return match === null ? undefined : { name: match[1], value: Number(match[2]) };
+}
+
+const LIMIT_NAME = /(^|_)(max_?(size|len|length|entries|items)|capacity)$/i;
+
+/** Of a container that is an attribute of an object: a limit that the object has as another attribute. */
+function findLimitOfOwner(graph: HeapGraph, tree: PathTree, holder: NodeIndex): Limit | undefined {
+  let owner = tree.parentNode[holder];
+  if (owner === NONE) return undefined;
+  const bound = boundOf(graph, owner);
+  if (bound !== undefined) return bound;
+  const arrival = tree.parentEdge[owner];
+  if (arrival !== NONE && graph.edgeKind[arrival] === EdgeKind.instanceDict)
+    owner = tree.parentNode[owner];
+  return findLimitAmong(graph, owner) ?? findLimitAmong(graph, findInstanceDict(graph, owner));
+}
+
+/** A limit among the attributes of an instance, or the entries of its dict. */
+function findLimitAmong(graph: HeapGraph, node: NodeIndex | undefined): Limit | undefined {
+  if (node === undefined || graph.firstEdge[node + 1] - graph.firstEdge[node] > MAX_ATTRIBUTES)
+    return undefined;
+  for (let edge = graph.firstEdge[node]; edge < graph.firstEdge[node + 1]; edge++) {
+    const name = findKeyText(graph, edge);
+    if (name === undefined || !LIMIT_NAME.test(name)) continue;
+    const text = findPreview(graph, graph.edgeTarget[edge]) ?? '';
+    if (/^\d+$/.test(text)) return { name: name.replace(/^_+/, ''), value: Number(text) };
+  }
+  return undefined;
+}
+
+function findInstanceDict(graph: HeapGraph, node: NodeIndex): NodeIndex | undefined {
+  for (let edge = graph.firstEdge[node]; edge < graph.firstEdge[node + 1]; edge++) {
+    if (graph.edgeKind[edge] === EdgeKind.instanceDict) return graph.edgeTarget[edge];
+  }
+  return undefined;
 }
 
 /** Where a container has as many entries as before, new objects only take the place of others (None, small ints). */

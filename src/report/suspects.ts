@@ -56,7 +56,7 @@ export function buildSuspects(
   for (const row of mergeRows(growth.rows, graph, tree, shapeOfNode)) {
     // CPython's cache of attributes keeps names made for one look-up, 4096 at most: getattr(self, 'do_' + verb).
     if (/^immortal (type|method)_cache /.test(row.text)) continue;
-    const bound = findBound(context.evidence, row);
+    const bound = findBound(context, row);
     if (bound !== undefined) {
       findings.push({
         kind: 'warm-up',
@@ -129,7 +129,7 @@ function buildSuspect(context: SuspectContext, row: MergedRow): Suspect {
         : computeLength(graph, growsAt),
     contents: row.contents.map(({ typeName, ...sums }) => ({ type: typeName, ...sums })),
     alsoHeldBy:
-      path === undefined || row.holder === undefined || row.holder.isChain
+      path === undefined || row.holder === undefined || row.holder.isChain || row.areThreads
         ? null
         : findAlsoHeldBy(context, path, growsAt),
     namedIn: functions,
