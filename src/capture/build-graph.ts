@@ -1,8 +1,8 @@
-// Makes a HeapGraph of found objects: renumbers them by address, turns words into nodes, writes previews, and puts the
-// roots in order. The found objects' columns become the graph's without a copy: `found` is used up. So is the image, the
-// largest of all, unless the caller keeps it: its memory is free again before the graph needs more.
+// Makes a HeapGraph of sorted objects: writes previews and puts the roots in order. The objects' columns become the
+// graph's without a copy: they are used up. So is the image, the largest of all: its memory is free again before the graph
+// needs more.
 
-import { type BitSet, countBits32, hasBit, makeBitSet, setBit } from '../base/bit-set.ts';
+import { type BitSet, hasBit, makeBitSet, setBit } from '../base/bit-set.ts';
 import {
   growableUint8,
   growableUint32,
@@ -19,15 +19,8 @@ import {
   RootKind,
   type TypeRow,
 } from '../graph/heap-graph.ts';
-
-/** One reference that is held from outside the heap. */
-export interface FoundRoot {
-  word: number;
-  kind: RootKind;
-  label: string;
-  /** Whether the object's reference count includes it and no edge stands for it. */
-  isCounted: boolean;
-}
+import type { NativeHeap } from '../graph/native-heap.ts';
+import { type FoundRoot, LASTING, type SortedObjects } from './sort-found.ts';
 
 export type WritePreview = (
   reader: ObjectReader,
@@ -37,170 +30,47 @@ export type WritePreview = (
 ) => void;
 
 export interface BuildGraphOptions {
-  found: FoundObjects;
+  sorted: SortedObjects;
   reader: ObjectReader;
   writePreview: WritePreview;
-  /** In the order in which a path should prefer them; */
+  /** In the order in which a path should prefer them; those that `sortFound` was given. */
   roots: readonly FoundRoot[];
+  /** Nodes whose reference count is too high although no pointer leads to them. */
+  lostNodes?: BitSet | undefined;
+  native?: NativeHeap | undefined;
   capture: CaptureFacts;
-  /** Whether the image will be read after this; otherwise its bytes are given back, and `found.image` reads nothing. */
-  keepImage?: boolean;
 }
 
 export function buildGraph(options: BuildGraphOptions): HeapGraph {
-  const { found } = options;
-  const nodeOf = makeRankOf(found.objectBits);
-  sortRows(found, findRowMoves(found, nodeOf));
+  const { found, nodeOf, edgeTarget } = options.sorted;
   const previews = buildPreviews(options);
-  if (options.keepImage !== true) releaseBytes(found.image.halves);
+  releaseBytes(found.image.halves);
 
-  const nodeCount = found.word.length;
-  const edgeTarget = found.edgeTargetWord.finish();
-  for (let edge = 0; edge < edgeTarget.length; edge++) edgeTarget[edge] = nodeOf(edgeTarget[edge]);
-  const nodeFlags = found.flags.finish();
-  const referenceCount = found.referenceCount.finish();
   const types: TypeRow[] = found.types.map((type) => ({
     name: type.name,
     node: hasBit(found.objectBits, type.word) ? nodeOf(type.word) : NONE,
   }));
   return {
-    nodeCount,
+    nodeCount: found.word.length,
     edgeCount: edgeTarget.length,
     address: buildAddresses(found),
     typeId: found.typeId.finish(),
     shallowSize: widenSizes(found, found.shallowSize, 'shallow'),
     allocatedSize: widenSizes(found, found.allocatedSize, 'allocated'),
-    referenceCount,
-    nodeFlags,
+    referenceCount: found.referenceCount.finish(),
+    nodeFlags: found.flags.finish(),
     ...previews,
     firstEdge: found.firstEdge.finish(),
     edgeTarget,
     edgeKind: found.edgeKind.finish(),
     edgeLabel: found.edgeLabel.finish(),
     ...buildWeakReferences(found, nodeOf),
-    ...buildRoots(options, { referenceCount, nodeFlags, edgeTarget }, nodeOf, types),
+    ...buildRoots(options, types),
     types,
     strings: found.strings,
+    native: options.native,
     capture: options.capture,
   };
-}
-
-/** Turns a bit's number into how many bits are set before it: of objects' bits, words into nodes. */
-function makeRankOf(bits: BitSet): (bit: number) => number {
-  // The count and the bits that it counts up to side by side: they are asked for together, and in no order.
-  const cells = new Uint32Array(bits.length * 2);
-  let rank = 0;
-  for (let i = 0; i < bits.length; i++) {
-    cells[2 * i] = rank;
-    cells[2 * i + 1] = bits[i];
-    rank += countBits32(bits[i]);
-  }
-  return (bit) => {
-    const at = (bit >>> 5) << 1;
-    return cells[at] + countBits32(cells[at + 1] & ((1 << (bit & 31)) - 1));
-  };
-}
-
-/**
- * How rows come into the order of nodes. The first `headCount` rows are in it already (pymalloc's blocks, nearly all of
- * them) and only make room for the others, the tail: of these `tailRow[i]`, counted from `headCount`, goes to `node[i]`.
- * Nodes ascend.
- */
-interface RowMoves {
-  headCount: number;
-  node: Uint32Array;
-  tailRow: Uint32Array;
-}
-
-function findRowMoves(found: FoundObjects, nodeOf: (word: number) => number): RowMoves {
-  const words = found.word.finish();
-  let headCount = Math.min(1, words.length);
-  while (headCount < words.length && words[headCount] > words[headCount - 1]) headCount++;
-  const head = words.subarray(0, headCount);
-  const node = new Uint32Array(words.length - headCount);
-  const tailRow = new Uint32Array(words.length - headCount);
-  for (let row = headCount; row < words.length; row++) {
-    // The objects before it are those of the head and those of the tail, in whose order it is found.
-    const place = nodeOf(words[row]) - countBelow(head, words[row]);
-    node[place] = nodeOf(words[row]);
-    tailRow[place] = row - headCount;
-  }
-  return { headCount, node, tailRow };
-}
-
-/** How many of the `ascending` are less than `value`. */
-function countBelow(ascending: Uint32Array, value: number): number {
-  let low = 0;
-  let high = ascending.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (ascending[middle] < value) low = middle + 1;
-    else high = middle;
-  }
-  return low;
-}
-
-/** Puts all columns of `found` into the order of nodes, in their own storage: beside them there is the tail alone. */
-function sortRows(found: FoundObjects, moves: RowMoves): void {
-  sortEdges(found, moves);
-  sortColumn(found.word, moves);
-  sortColumn(found.typeId, moves);
-  sortColumn(found.shallowSize, moves);
-  sortColumn(found.allocatedSize, moves);
-  sortColumn(found.referenceCount, moves);
-  sortColumn(found.flags, moves);
-}
-
-/** From the end on, so that nothing is overwritten before it has moved. */
-function sortColumn(column: Uint8Column | Uint32Column, moves: RowMoves): void {
-  const { headCount, node, tailRow } = moves;
-  const cells = column.array;
-  const tail = cells.slice(headCount, column.length);
-  let end = headCount;
-  for (let i = node.length - 1; i >= 0; i--) {
-    // Of the rows before this one `i` are of the tail.
-    const next = node[i] - i;
-    cells.copyWithin(node[i] + 1, next, end);
-    cells[node[i]] = tail[tailRow[i]];
-    end = next;
-  }
-}
-
-/** Moves the edges with the rows that have them, and makes `firstEdge` that of the nodes. */
-function sortEdges(found: FoundObjects, { headCount, node, tailRow }: RowMoves): void {
-  const first = found.firstEdge.array;
-  const tailStart = first[headCount];
-  /** Per object of the tail: where its edges begin behind `tailStart`, and where they go to. */
-  const from = new Uint32Array(node.length);
-  const to = new Uint32Array(node.length + 1);
-  const count = new Uint32Array(node.length);
-  let tailCount = 0;
-  for (let i = 0; i < node.length; i++) {
-    const row = headCount + tailRow[i];
-    from[i] = first[row] - tailStart;
-    count[i] = first[row + 1] - first[row];
-    to[i] = first[node[i] - i] + tailCount;
-    tailCount += count[i];
-  }
-  for (const column of [found.edgeTargetWord, found.edgeKind, found.edgeLabel]) {
-    const cells = column.array;
-    const tail = cells.slice(tailStart, column.length);
-    let end = tailStart;
-    for (let i = node.length - 1; i >= 0; i--) {
-      const next = first[node[i] - i];
-      cells.copyWithin(to[i] + count[i], next, end);
-      for (let edge = 0; edge < count[i]; edge++) cells[to[i] + edge] = tail[from[i] + edge];
-      end = next;
-    }
-  }
-  let end = headCount;
-  for (let i = node.length - 1; i >= 0; i--) {
-    const next = node[i] - i;
-    const moved = to[i] + count[i] - first[next];
-    for (let row = end - 1; row >= next; row--) first[row + i + 1] = first[row] + moved;
-    first[node[i]] = to[i];
-    end = next;
-  }
 }
 
 function buildWeakReferences(
@@ -219,7 +89,7 @@ function buildWeakReferences(
 
 /** Of all nodes, whose rows are sorted: the previews' bytes, and where each begins. */
 function buildPreviews({
-  found,
+  sorted: { found },
   reader,
   writePreview,
 }: BuildGraphOptions): Pick<HeapGraph, 'previewBytes' | 'previewStart'> {
@@ -272,14 +142,13 @@ function buildAddresses({ image, word }: FoundObjects): Float64Array {
 
 /** The given roots, then static types, other static and immortal objects, then what has more references than were found. */
 function buildRoots(
-  options: BuildGraphOptions,
-  columns: Pick<HeapGraph, 'referenceCount' | 'nodeFlags' | 'edgeTarget'>,
-  nodeOf: (word: number) => number,
+  { sorted, reader, roots, lostNodes }: BuildGraphOptions,
   types: readonly TypeRow[],
 ): Pick<HeapGraph, 'rootNode' | 'rootKind' | 'rootLabel'> {
-  const { found, reader } = options;
-  const { referenceCount, nodeFlags, edgeTarget } = columns;
-  const nodeCount = nodeFlags.length;
+  const { found, nodeOf, explained } = sorted;
+  const nodeFlags = found.flags.array;
+  const referenceCount = found.referenceCount.array;
+  const nodeCount = found.word.length;
   const rootNode = growableUint32();
   const rootKind = growableUint8();
   const rootLabel = growableUint32();
@@ -289,13 +158,10 @@ function buildRoots(
     rootLabel.push(label);
   };
 
-  const explained = new Uint32Array(nodeCount);
-  for (let edge = 0; edge < edgeTarget.length; edge++) explained[edgeTarget[edge]]++;
   const isRoot = makeBitSet(nodeCount);
-  for (const root of options.roots) {
+  for (const root of roots) {
     if (!hasBit(found.objectBits, root.word)) continue;
     const node = nodeOf(root.word);
-    if (root.isCounted) explained[node]++;
     // Caches are among these: an immortal object must not change its root when it is looked up.
     if (root.kind !== RootKind.interned) setBit(isRoot, node);
     push(node, root.kind, root.label === '' ? NONE : reader.intern(root.label));
@@ -306,11 +172,13 @@ function buildRoots(
     setBit(isRoot, node);
     push(node, RootKind.type, reader.intern(name));
   }
-  const lasting = NodeFlag.immortal | NodeFlag.static;
   for (let node = 0; node < nodeCount; node++) {
     if (hasBit(isRoot, node)) continue;
-    if ((nodeFlags[node] & lasting) !== 0) push(node, RootKind.interned, NONE);
-    else if (referenceCount[node] > explained[node]) push(node, RootKind.native, NONE);
+    if ((nodeFlags[node] & LASTING) !== 0) push(node, RootKind.interned, NONE);
+    else if (referenceCount[node] > explained[node]) {
+      const isLost = lostNodes !== undefined && hasBit(lostNodes, node);
+      push(node, isLost ? RootKind.lostReference : RootKind.native, NONE);
+    }
   }
   return {
     rootNode: rootNode.finish(),

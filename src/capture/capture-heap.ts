@@ -5,6 +5,7 @@ import { setImmediate } from 'node:timers/promises';
 import { MemoryReadError, UsageError } from '../base/errors.ts';
 import { findRuntime, type RuntimeLocation, type RuntimeResult } from '../cpython/find-runtime.ts';
 import type { HeapGraph } from '../graph/heap-graph.ts';
+import { type FoundAllocator, findAllocator } from '../malloc/allocators.ts';
 import { type BulkRange, findBulk, isStillBulk, pointerRangesOf } from '../malloc/bulk.ts';
 import { hasEnded, type LiveTarget, openTarget } from '../memory/freeze.ts';
 import { copyLive, type LiveCopy } from '../memory/live-copy.ts';
@@ -13,9 +14,13 @@ import { findMappings, type Mapping, Pagemap } from '../memory/mappings.ts';
 import type { PageRun } from '../memory/memory-image.ts';
 import type { Address, MemoryReader } from '../memory/memory-reader.ts';
 import { findProcess, findRssBytes } from '../memory/process-status.ts';
+import type { NativeSource } from './build-native.ts';
 import { decodeImage } from './decode-image.ts';
+import { AddressNames } from './name-addresses.ts';
 
 export interface CaptureOptions {
+  /** Whether to look at the memory outside of Python objects, too: ledger, blocks of C code. Default false. */
+  native?: boolean;
   /** Called between phases and now and then within them; `done` is a count of objects, 0 where it is unknown. */
   onProgress?: (phase: string, done: number) => void;
   /** Aborts between phases with the signal's reason; the target is never left stopped. */
@@ -29,6 +34,8 @@ export class LiveCapture {
   private readonly location: RuntimeLocation;
   private readonly collectingAddresses: readonly number[];
   private readonly elves: readonly MappedElf[];
+  private allocator: FoundAllocator | undefined;
+  private names: AddressNames | undefined;
 
   /** See `openCapture`. */
   constructor(
@@ -68,8 +75,13 @@ export class LiveCapture {
       signal?.throwIfAborted();
     };
     await report('copying memory');
+    let skipped: readonly BulkRange[] = [];
+    const findSkipped = this.prepareSkipping();
     const copy = copyLive(this.target, {
-      findSkipped: this.prepareSkipping(),
+      findSkipped: (frozen) => {
+        skipped = findSkipped(frozen);
+        return skipped;
+      },
       check: (memory) => this.collectingAddresses.every((address) => isZero(memory, address)),
     });
     await report('decoding');
@@ -81,6 +93,7 @@ export class LiveCapture {
       listsAreStable: copy.checkPassed,
       threadNames: new Map(copy.threads.map((thread) => [thread.innerTid, thread.name])),
       mainThreadId: findProcess(this.pid)?.namespacePids.at(-1) ?? this.pid,
+      native: options.native === true ? this.nativeSource(copy, skipped) : undefined,
       onProgress: report,
     });
   }
@@ -98,6 +111,21 @@ export class LiveCapture {
     const bulk = findBulk(this.target.memory, runs, mappings, pointers);
     return (frozen) =>
       frozen === undefined ? bulk : bulk.filter((range) => isStillBulk(frozen, range, pointers));
+  }
+
+  private nativeSource(copy: LiveCopy, skipped: readonly BulkRange[]): NativeSource {
+    this.allocator ??= findAllocatorOf(this.target, copy.mappings);
+    this.names ??= new AddressNames(this.pid, this.target.memory);
+    return {
+      mappings: copy.mappings,
+      threads: copy.threads,
+      residency: copy.residency,
+      skipped,
+      skippedRuns: copy.skippedRuns,
+      rssBytes: copy.rssBytes,
+      allocator: this.allocator,
+      nameAddress: this.names.namerFor(copy.mappings),
+    };
   }
 
   private facts(copy: LiveCopy) {
@@ -174,6 +202,22 @@ function findRuntimeOf(target: LiveTarget, elves: MappedElf[]): RuntimeResult {
       return elf;
     },
   });
+}
+
+function findAllocatorOf(
+  { pid, memory }: LiveTarget,
+  mappings: readonly Mapping[],
+): FoundAllocator {
+  const opened: MappedElf[] = [];
+  try {
+    return findAllocator(mappings, (path) => {
+      const elf = openMappedElf(pid, mappings, path, memory);
+      if (elf !== undefined) opened.push(elf);
+      return elf;
+    });
+  } finally {
+    for (const elf of opened) elf.close();
+  }
 }
 
 /** One capture of `pid`. */

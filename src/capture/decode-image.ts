@@ -15,7 +15,9 @@ import type { CaptureFacts, HeapGraph } from '../graph/heap-graph.ts';
 import { ChunkFinder } from '../malloc/chunk-finder.ts';
 import type { MemoryImage } from '../memory/memory-image.ts';
 import { buildGraph } from './build-graph.ts';
+import { buildNative, type NativeSource } from './build-native.ts';
 import { readRoots } from './read-roots.ts';
+import { sortFound } from './sort-found.ts';
 
 /** Objects decoded between two chances to cancel: some 50 ms. */
 const PORTION = 200_000;
@@ -36,6 +38,8 @@ export interface DecodeImageOptions {
   threadNames?: ReadonlyMap<number, string>;
   /** Number of the main thread as the target sees it: its pid in its own namespace. */
   mainThreadId: number;
+  /** Given to look at the memory outside of Python objects, too. */
+  native?: NativeSource | undefined;
   /** Called between portions of work, `done` counts objects; what it throws cancels. */
   onProgress: (phase: string, done: number) => Promise<void>;
 }
@@ -73,7 +77,7 @@ export async function decodeImage(options: DecodeImageOptions): Promise<HeapGrap
       problems.add('tracked-object-implausible', image.addressOfWord(word));
     }
   }
-  const { roots, weakDicts } = readRoots(
+  const { roots: namedRoots, weakDicts } = readRoots(
     image,
     runtime,
     problems,
@@ -81,21 +85,45 @@ export async function decodeImage(options: DecodeImageOptions): Promise<HeapGrap
     options.mainThreadId,
   );
   for (const dict of weakDicts) finder.addWeakDict(dict);
-  for (const root of roots) finder.admission.addRoot(root.address);
+  for (const root of namedRoots) finder.admission.addRoot(root.address);
   const found = finder.startDecoding();
   while (finder.decodeSome(found, PORTION)) await onProgress('decoding', found.flags.length);
   await onProgress('building the graph', 0);
+  const roots = namedRoots.map((root) => ({ ...root, word: image.wordAtAddress(root.address) }));
+  const writePreview = makePreviewWriter(runtime.layout);
+  const collector = findCollectorState(image, runtime);
+  const sorted = sortFound(found, roots);
+  if (options.native !== undefined) await onProgress('looking for lost memory', 0);
+  const outside =
+    options.native === undefined
+      ? undefined
+      : buildNative({
+          source: options.native,
+          image,
+          runtime,
+          pymalloc,
+          sorted,
+          roots,
+          ownedBits: finder.admission.ownedBits,
+          findTypeName: (lo, hi) => {
+            const typeId = finder.types.typeIdAt(lo, hi);
+            return typeId < 0 ? undefined : finder.types.types[typeId].name;
+          },
+          problems,
+        });
   return buildGraph({
-    found,
+    sorted,
     reader: finder,
-    writePreview: makePreviewWriter(runtime.layout),
-    roots: roots.map((root) => ({ ...root, word: image.wordAtAddress(root.address) })),
+    writePreview,
+    roots,
+    lostNodes: outside?.lostNodes,
+    native: outside?.native,
     capture: {
       ...options.facts,
       python: runtime.version.text,
       build: runtime.build,
       method: [...runtime.method, ...pymalloc.method],
-      collector: findCollectorState(image, runtime),
+      collector,
       freeInPymallocBytes:
         pymalloc.totals.arenas === 0
           ? undefined

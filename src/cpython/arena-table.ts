@@ -15,6 +15,8 @@ const MAX_POOLS_PER_ARENA = 1 << 12;
 const SEARCH_BYTES = 1024;
 
 export interface Arena {
+  /** As the allocator of arenas gave it; pools begin at the next multiple of their size. */
+  start: Address;
   /** Its first pool. */
   poolsStart: Address;
   /** Behind the last pool that was ever used. */
@@ -230,7 +232,15 @@ function readTable(
       carvedEnd >= poolsStart &&
       carvedEnd <= poolsStart + poolCount * poolBytes &&
       carvedEnd % poolBytes === 0;
-    if (isPlausible) tables.arenas.push({ poolsStart, carvedEnd, poolCount, freePoolCount, index });
-    else tables.badEntries++;
+    if (isPlausible) {
+      tables.arenas.push({
+        start: address,
+        poolsStart,
+        carvedEnd,
+        poolCount,
+        freePoolCount,
+        index,
+      });
+    } else tables.badEntries++;
   }
 }

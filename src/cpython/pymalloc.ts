@@ -60,6 +60,8 @@ export interface Pymalloc {
   liveBlocks: BitSet;
   /** Row of the pool + 1 per page of the image; 0 = no used pool. */
   poolByPage: Uint32Array;
+  /** Ascending; where no table was found, one per pool in use. */
+  arenas: readonly { start: number; end: number }[];
   totals: PymallocTotals;
   /** Blocks above 512 bytes that malloc gave out on pymalloc's behalf; undefined where no counter is found. */
   rawAllocatedBlocks: number | undefined;
@@ -126,6 +128,7 @@ export function readPymalloc(
     endWord: rows.endWord.finish(),
     liveBlocks,
     poolByPage: rows.poolByPage,
+    arenas: findArenaRanges(rows, tables.arenas, runtime.features.arenaBytes),
     totals: {
       arenas: hasTable ? tables.arenas.length : outside.arenaCount,
       arenaBytes,
@@ -148,6 +151,23 @@ export function readPymalloc(
   };
   recogniseAllocator(image, runtime, pymalloc);
   return pymalloc;
+}
+
+function findArenaRanges(
+  { image, word, poolBytes }: PoolRows,
+  arenas: readonly { start: number; poolCount: number }[],
+  usualBytes: number,
+): { start: number; end: number }[] {
+  const ranges = arenas.map(({ start, poolCount }) => ({
+    start,
+    end: start + arenaBytesOf(poolCount * poolBytes, usualBytes),
+  }));
+  if (arenas.length > 0) return ranges.sort((a, b) => a.start - b.start);
+  for (let row = 0; row < word.length; row++) {
+    const start = image.addressOfWord(word.array[row]);
+    ranges.push({ start, end: start + poolBytes });
+  }
+  return ranges.sort((a, b) => a.start - b.start);
 }
 
 /** Of the pages from `start` on, those that are in the image. */

@@ -6,6 +6,7 @@
 // `strings`; typeId into `types`. A node is one object of the target (later also a raw block of memory).
 
 import type { Problem } from '../base/problems.ts';
+import type { NativeHeap } from './native-heap.ts';
 
 export type NodeIndex = number;
 export type EdgeIndex = number;
@@ -58,6 +59,8 @@ export const RootKind = {
   thread: 5,
   /** More references than were found: held from C code or by something that was not understood. */
   native: 6,
+  /** More references than were found, and no pointer to it anywhere: a Py_DECREF was forgotten. */
+  lostReference: 7,
 } as const;
 export type RootKind = (typeof RootKind)[keyof typeof RootKind];
 
@@ -125,6 +128,9 @@ export interface HeapGraph {
   readonly previewBytes: Uint8Array;
   /** nodeCount + 1 cells; the preview of node i is [previewStart[i], previewStart[i + 1]); empty = none. */
   readonly previewStart: Uint32Array;
+
+  /** What is known of the memory outside of Python objects; undefined where the capture did not look. */
+  readonly native?: NativeHeap | undefined;
 
   readonly capture: CaptureFacts;
 }

@@ -228,6 +228,16 @@ export class ElfFile {
       for (; at >= 0; at = strings.indexOf(pattern, at + 1)) nameByOffset.set(at, name);
     }
     if (nameByOffset.size === 0) return;
+    this.forEachRow(section, (view, at) => {
+      const name = nameByOffset.get(view.getUint32(at, true));
+      if (name === undefined || found.has(name)) return;
+      const symbol = decodeSymbol(view, at);
+      if (symbol !== undefined) found.set(name, symbol);
+    });
+  }
+
+  /** Calls `visit` for every row of a symbol table that can be read. */
+  private forEachRow(section: ElfSection, visit: (view: DataView, at: number) => void): void {
     const stride = section.entrySizeBytes;
     if (stride < SYMBOL_BYTES || stride > 1024) return;
     const total = Math.floor(Math.min(section.sizeBytes, MAX_TABLE_BYTES) / stride);
@@ -236,12 +246,18 @@ export class ElfFile {
       const bytes = this.readBytes(section.fileOffset + first * stride, count * stride);
       if (bytes === undefined) return;
       const view = new DataView(bytes.buffer, bytes.byteOffset);
-      for (let at = 0; at < count * stride; at += stride) {
-        const name = nameByOffset.get(view.getUint32(at, true));
-        if (name === undefined || found.has(name)) continue;
+      for (let at = 0; at < count * stride; at += stride) visit(view, at);
+    }
+  }
+
+  /** Every symbol that is defined here, in no order; `name` gives its text. Those of both tables, so some twice. */
+  forEachSymbol(visit: (symbol: ElfSymbol, name: () => string) => void): void {
+    this.symbolTables ??= this.readSymbolTables();
+    for (const { section, strings } of this.symbolTables) {
+      this.forEachRow(section, (view, at) => {
         const symbol = decodeSymbol(view, at);
-        if (symbol !== undefined) found.set(name, symbol);
-      }
+        if (symbol !== undefined) visit(symbol, () => cString(strings, view.getUint32(at, true)));
+      });
     }
   }
 

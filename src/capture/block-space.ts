@@ -1,0 +1,76 @@
+// The blocks that pymalloc and malloc have given out, as one space: any word of an image leads to the block around it.
+// Joins cpython/pymalloc.ts and malloc's heap for the conservative mark (mark-blocks.ts), which asks for every word.
+//
+// A pointer to the very end of a block is none into it: its last usable word is where the next chunk's header begins.
+
+import { findBlockStart, forEachLiveBlock, type Pymalloc } from '../cpython/pymalloc.ts';
+import { chunkContaining, IN_USE, MMAPPED } from '../malloc/chunk-rows.ts';
+import { endWordOfChunk, type MallocHeap } from '../malloc/malloc-heap.ts';
+import { type MemoryImage, PAGE_SIZE } from '../memory/memory-image.ts';
+
+const PAGE_WORDS = PAGE_SIZE / 8;
+const CHUNK_UNIT_BYTES = 16;
+
+export class BlockSpace {
+  readonly image: MemoryImage;
+  readonly pymalloc: Pymalloc;
+  /** undefined where the C allocator is not known: then there are pymalloc's blocks alone. */
+  readonly heap: MallocHeap | undefined;
+
+  constructor(image: MemoryImage, pymalloc: Pymalloc, heap: MallocHeap | undefined) {
+    this.image = image;
+    this.pymalloc = pymalloc;
+    this.heap = heap;
+  }
+
+  isInPool(word: number): boolean {
+    return this.pymalloc.poolByPage[Math.floor(word / PAGE_WORDS)] !== 0;
+  }
+
+  /** Word at which the block in use around `word` begins; 0 if there is none. Some 10 ns. */
+  findStart(word: number): number {
+    if (this.isInPool(word)) return findBlockStart(this.pymalloc, word);
+    const { heap } = this;
+    if (heap === undefined) return 0;
+    const row = chunkContaining(heap.index, word);
+    if (row < 0) return 0;
+    const state = heap.rows.state[row];
+    return state === IN_USE || state === MMAPPED ? heap.rows.headerWord[row] + 1 : 0;
+  }
+
+  /** Bytes that the block which begins at `start` costs, header included. */
+  blockBytes(start: number): number {
+    const pool = this.pymalloc.poolByPage[Math.floor(start / PAGE_WORDS)];
+    if (pool !== 0) return this.pymalloc.blockBytes[pool - 1];
+    const { heap } = this;
+    const row = heap === undefined ? -1 : chunkContaining(heap.index, start);
+    return heap === undefined || row < 0 ? 0 : heap.rows.sizeUnits[row] * CHUNK_UNIT_BYTES;
+  }
+
+  /**
+   * Word behind the last copied one of the block that begins at `start`. Words of a large block whose pages were not all
+   * copied follow each other without a gap.
+   */
+  endOf(start: number): number {
+    const { heap } = this;
+    if (heap === undefined || this.isInPool(start)) return start + this.blockBytes(start) / 8;
+    const row = chunkContaining(heap.index, start);
+    return row < 0 ? start : endWordOfChunk(heap, row);
+  }
+
+  /** All blocks in use: pymalloc's first, each in ascending order. */
+  forEachBlock(visit: (start: number, bytes: number, isInPool: boolean) => void): void {
+    const head = this.pymalloc.dataOffsetWords;
+    forEachLiveBlock(this.image, this.pymalloc, (word) => {
+      visit(word - head, this.blockBytes(word - head), true);
+    });
+    if (this.heap === undefined) return;
+    const { length, state, headerWord, sizeUnits } = this.heap.rows;
+    for (let row = 0; row < length; row++) {
+      if (state[row] !== IN_USE && state[row] !== MMAPPED) continue;
+      const start = headerWord[row] + 1;
+      // Arenas of pymalloc's lie in chunks of their own where they do not come from mmap.
+      if (!this.isInPool(start)) visit(start, sizeUnits[row] * CHUNK_UNIT_BYTES, false);
+    }
+  }
+}

@@ -1,0 +1,295 @@
+// Puts every resident byte of a process into one account: turns the marks of blocks, what the allocators hold free, and the
+// residency of mappings into a Ledger, whose sum is held against the kernel's resident set of the same moment.
+//
+// Blocks are counted one by one, by their resident pages. What an allocator has of the kernel beyond its blocks, and what
+// is left of anonymous mappings, are remainders. Not handled: pages of zeros that were only read (the kernel maps one page
+// for all of them and counts none): they make the residue negative.
+
+import type { Pymalloc } from '../cpython/pymalloc.ts';
+import {
+  ACCOUNTS,
+  type Account,
+  type ArenaFacts,
+  type Ledger,
+  type LedgerCheck,
+  type MappingFacts,
+  type ThreadFacts,
+} from '../graph/native-heap.ts';
+import { BINNED, FASTBIN, TCACHE, TOP } from '../malloc/chunk-rows.ts';
+import type { MallocHeap } from '../malloc/malloc-heap.ts';
+import { computeTrim } from '../malloc/trim.ts';
+import type { MappingResidency } from '../memory/copy-layout.ts';
+import { isFileMapping } from '../memory/mappings.ts';
+import { PAGE_SIZE } from '../memory/memory-image.ts';
+import type { BlockSpace } from './block-space.ts';
+import { type BlockMarks, Mark } from './mark-blocks.ts';
+import { computeAllocatorRegions, forEachGap, type Region, type StackMapping } from './regions.ts';
+import type { ResidentRanges } from './resident-ranges.ts';
+
+export interface LedgerInputs {
+  space: BlockSpace;
+  marks: BlockMarks;
+  resident: ResidentRanges;
+  residency: readonly MappingResidency[];
+  stacks: readonly StackMapping[];
+  rssBytes: number;
+  /** Bytes of objects that lie in memory of an allocator that is not known. */
+  foreignObjectBytes: number;
+}
+
+export interface BuiltLedger {
+  ledger: Ledger;
+  threads: ThreadFacts[];
+  mappings: MappingFacts[];
+  arenas: ArenaFacts[];
+}
+
+type Accounts = Record<Account, number>;
+
+export function buildLedger(inputs: LedgerInputs): BuiltLedger {
+  const accounts = Object.fromEntries(ACCOUNTS.map((name) => [name, 0])) as Accounts;
+  const regions = computeAllocatorRegions(inputs.space.pymalloc, inputs.space.heap);
+  const arenas: ArenaFacts[] = [];
+  const pools = addPymalloc(inputs, accounts, arenas);
+  const checks = [...pools, ...addMalloc(inputs, accounts, arenas)];
+  const { threads, mappings } = addMappings(inputs, regions, accounts);
+  const sum = ACCOUNTS.reduce((total, name) => total + accounts[name], 0);
+  const ledger: Ledger = {
+    rssBytes: inputs.rssBytes,
+    accounts,
+    residueBytes: inputs.rssBytes - sum,
+    remainders: ['pymallocOverhead', 'mallocOverhead', 'otherAnonymous'],
+    checks,
+  };
+  return { ledger, threads, mappings, arenas };
+}
+
+function accountOf(marks: BlockMarks, start: number): Account {
+  const mark = marks.markOf(start);
+  if (mark >= Mark.retained || mark === Mark.owned) {
+    // Held by C code alone, but alive.
+    if (marks.holdsObject(start)) return 'pythonObjects';
+    return mark === Mark.owned ? 'nativeOwned' : 'nativeReachable';
+  }
+  switch (mark) {
+    case Mark.object:
+      return 'pythonObjects';
+    case Mark.buffer:
+      return 'pythonBuffers';
+    case Mark.leaked:
+    case Mark.garbage:
+      return 'unreachableObjects';
+    default:
+      return 'nativeUnreachable';
+  }
+}
+
+// ---- pymalloc
+
+function addPymalloc(
+  { space, marks, resident }: LedgerInputs,
+  accounts: Accounts,
+  arenas: ArenaFacts[],
+): LedgerCheck[] {
+  const { pymalloc, image } = space;
+  let liveBytes = 0;
+  const liveByArena = new Float64Array(pymalloc.arenas.length);
+  const findArena = makeRegionFinder(pymalloc.arenas);
+  space.forEachBlock((start, bytes, isInPool) => {
+    if (!isInPool) return;
+    accounts[accountOf(marks, start)] += bytes;
+    liveBytes += bytes;
+    const arena = findArena(image.addressOfWord(start));
+    if (arena >= 0) liveByArena[arena] += bytes;
+  });
+  let residentBytes = 0;
+  for (const [row, { start, end }] of pymalloc.arenas.entries()) {
+    const own = resident.countBytes(start, end);
+    residentBytes += own;
+    arenas.push({
+      allocator: 'pymalloc',
+      name: 'pymalloc',
+      address: start,
+      residentBytes: own,
+      usedBytes: liveByArena[row],
+      trimmableBytes: 0,
+      stuckBytes: Math.max(0, own - liveByArena[row]),
+      topBytes: 0,
+    });
+  }
+  const { usedPools, usedPoolBytes } = countUsedPools(pymalloc, space, resident);
+  const headers = usedPools * POOL_HEADER_BYTES;
+  accounts.pymallocFreeBlocks += Math.max(0, usedPoolBytes - headers - liveBytes);
+  accounts.pymallocFreePools += Math.max(0, residentBytes - usedPoolBytes);
+  accounts.pymallocOverhead += headers;
+  const { totals } = pymalloc;
+  return [
+    { name: 'pymalloc: bytes in live blocks', expected: totals.liveBytes, found: liveBytes },
+    { name: 'pymalloc: used pools', expected: totals.usedPools, found: usedPools },
+  ];
+}
+
+const POOL_HEADER_BYTES = 48;
+
+function countUsedPools(
+  { poolWord, poolBytes }: Pymalloc,
+  { image }: BlockSpace,
+  resident: ResidentRanges,
+): { usedPools: number; usedPoolBytes: number } {
+  let usedPoolBytes = 0;
+  for (let row = 0; row < poolWord.length; row++) {
+    const address = image.addressOfWord(poolWord[row]);
+    usedPoolBytes += resident.countBytes(address, address + poolBytes);
+  }
+  return { usedPools: poolWord.length, usedPoolBytes };
+}
+
+/** Row of the region around an address; -1 if there is none. Fast for addresses that ascend. */
+function makeRegionFinder(regions: readonly Region[]): (address: number) => number {
+  let row = 0;
+  return (address) => {
+    if (regions.length === 0) return -1;
+    if (regions[row].start > address) row = 0;
+    while (row + 1 < regions.length && regions[row].end <= address) row++;
+    return regions[row].start <= address && address < regions[row].end ? row : -1;
+  };
+}
+
+// ---- malloc
+
+function addMalloc(inputs: LedgerInputs, accounts: Accounts, arenas: ArenaFacts[]): LedgerCheck[] {
+  const { space, marks, resident } = inputs;
+  const { heap, image } = space;
+  if (heap === undefined) {
+    accounts.pythonObjects += inputs.foreignObjectBytes;
+    return [];
+  }
+  const used = new Float64Array(heap.arenas.length + 1);
+  let cached = 0;
+  const { length, headerWord, state, sizeUnits, arena } = heap.rows;
+  for (let row = 0; row < length; row++) {
+    const kind = state[row];
+    if (kind === BINNED || kind === TOP || kind === FASTBIN) continue;
+    const bytes = sizeUnits[row] * 16;
+    // A gap is overhead, and what lies in pools was counted there.
+    if (bytes === 0 || kind > 5 || space.isInPool(headerWord[row] + 1)) continue;
+    const address = image.addressOfWord(headerWord[row]) - 8;
+    const own = resident.countBytes(address, address + bytes);
+    if (kind === TCACHE) cached += own;
+    else {
+      accounts[accountOf(marks, headerWord[row] + 1)] += own;
+      used[Math.min(arena[row], heap.arenas.length)] += own;
+    }
+  }
+  const trim = computeTrim(heap, image);
+  const rows = buildMallocArenas(heap, resident, used, trim);
+  arenas.push(...rows);
+  accounts.mallocTrimmable += trim.releasedBytes;
+  accounts.mallocStuck += cached;
+  for (const each of trim.arenas) {
+    accounts.mallocTop += each.topBytes;
+    accounts.mallocStuck += each.stuckBytes;
+  }
+  let residentBytes = 0;
+  for (const { start, end } of heap.segments) residentBytes += resident.countBytes(start, end);
+  const known =
+    used.reduce((sum, bytes) => sum + bytes, 0) +
+    cached +
+    trim.releasedBytes +
+    trim.arenas.reduce((sum, each) => sum + each.topBytes + each.stuckBytes, 0);
+  accounts.mallocOverhead += Math.max(0, residentBytes - known);
+  return heap.checks;
+}
+
+function buildMallocArenas(
+  heap: MallocHeap,
+  resident: ResidentRanges,
+  used: Float64Array,
+  trim: ReturnType<typeof computeTrim>,
+): ArenaFacts[] {
+  const residentBytes = new Float64Array(heap.arenas.length + 1);
+  for (const { arena, start, end } of heap.segments) {
+    residentBytes[Math.min(arena, heap.arenas.length)] += resident.countBytes(start, end);
+  }
+  const rows: ArenaFacts[] = heap.arenas.map((arena, row) => ({
+    allocator: 'malloc',
+    name: arena.isMain ? 'main' : `thread ${row}`,
+    address: arena.address,
+    residentBytes: residentBytes[row],
+    usedBytes: used[row],
+    trimmableBytes: trim.arenas[row].releasedBytes,
+    stuckBytes: trim.arenas[row].stuckBytes,
+    topBytes: trim.arenas[row].topBytes,
+  }));
+  rows.push({
+    allocator: 'malloc',
+    name: 'mmapped',
+    address: 0,
+    residentBytes: residentBytes[heap.arenas.length],
+    usedBytes: used[heap.arenas.length],
+    trimmableBytes: 0,
+    stuckBytes: 0,
+    topBytes: 0,
+  });
+  return rows;
+}
+
+// ---- what no allocator has
+
+function addMappings(
+  { resident, residency, stacks, space, foreignObjectBytes }: LedgerInputs,
+  regions: readonly Region[],
+  accounts: Accounts,
+): { threads: ThreadFacts[]; mappings: MappingFacts[] } {
+  const threads: ThreadFacts[] = [];
+  const rows = new Map<string, MappingFacts>();
+  const add = (name: string, account: Account, bytes: number) => {
+    accounts[account] += bytes;
+    const row = rows.get(name);
+    if (row === undefined) rows.set(name, { name, account, count: 1, bytes });
+    else {
+      row.count++;
+      row.bytes += bytes;
+    }
+  };
+  for (const { mapping, ownPages, filePages, swappedPages } of residency) {
+    const pages = ownPages + filePages;
+    const stack = stacks.find((each) => each.mapping === mapping);
+    if (!mapping.isPrivate) add(mapping.path || '[shared]', 'shared', pages * PAGE_SIZE);
+    else if (isFileMapping(mapping) || mapping.path === '[vdso]') {
+      add(mapping.path, 'fileBacked', pages * PAGE_SIZE);
+    } else {
+      // Swapped pages of copied memory were read, and are resident since.
+      let left = (pages + swappedPages) * PAGE_SIZE;
+      forEachOverlap(mapping.start, mapping.end, regions, (start, end) => {
+        left -= resident.countBytes(start, end);
+      });
+      const account =
+        stack === undefined && mapping.path !== '[stack]' ? 'otherAnonymous' : 'threadStacks';
+      add(mapping.path || '[anonymous]', account, left);
+      for (const thread of stack?.threads ?? []) {
+        threads.push({
+          tid: thread.tid,
+          name: thread.name,
+          stackBytes: left / (stack?.threads.length ?? 1),
+        });
+      }
+    }
+  }
+  if (space.heap === undefined) accounts.otherAnonymous -= foreignObjectBytes;
+  return { threads, mappings: [...rows.values()].sort((a, b) => b.bytes - a.bytes) };
+}
+
+function forEachOverlap(
+  start: number,
+  end: number,
+  regions: readonly Region[],
+  visit: (start: number, end: number) => void,
+): void {
+  let next = start;
+  forEachGap(start, end, regions, (gapStart, gapEnd) => {
+    if (gapStart > next) visit(next, gapStart);
+    next = gapEnd;
+  });
+  if (next < end) visit(next, end);
+}

@@ -1,0 +1,119 @@
+// Everything of a capture that is no Python object: joins the sorted objects, pymalloc, malloc's heap and the residency of
+// the mappings into a NativeHeap, and finds the objects whose last reference was lost.
+
+import type { BitSet } from '../base/bit-set.ts';
+import type { Problems } from '../base/problems.ts';
+import type { PythonRuntime } from '../cpython/find-runtime.ts';
+import type { Pymalloc } from '../cpython/pymalloc.ts';
+import { NodeFlag } from '../graph/heap-graph.ts';
+import type { NativeHeap } from '../graph/native-heap.ts';
+import type { FoundAllocator } from '../malloc/allocators.ts';
+import type { BulkRange } from '../malloc/bulk.ts';
+import { readMallocHeap } from '../malloc/malloc-heap.ts';
+import type { MappingResidency } from '../memory/copy-layout.ts';
+import type { Mapping } from '../memory/mappings.ts';
+import type { MemoryImage, PageRun } from '../memory/memory-image.ts';
+import type { ThreadState } from '../memory/threads.ts';
+import { makeSignatureFinder, type NameAddress } from './block-signatures.ts';
+import { BlockSpace } from './block-space.ts';
+import { buildLedger } from './build-ledger.ts';
+import { findNative } from './find-native.ts';
+import { listNativeBlocks } from './native-blocks.ts';
+import { computeAllocatorRegions, findRootRanges, findStacks } from './regions.ts';
+import { ResidentRanges } from './resident-ranges.ts';
+import type { FoundRoot, SortedObjects } from './sort-found.ts';
+
+/** What the copy knows beside its pages. */
+export interface NativeSource {
+  mappings: readonly Mapping[];
+  threads: readonly ThreadState[];
+  residency: readonly MappingResidency[];
+  /** Blocks that were not copied, and their resident pages. */
+  skipped: readonly BulkRange[];
+  skippedRuns: readonly PageRun[];
+  rssBytes: number;
+  allocator: FoundAllocator;
+  nameAddress: NameAddress;
+}
+
+export interface BuildNativeOptions {
+  source: NativeSource;
+  image: MemoryImage;
+  runtime: PythonRuntime;
+  pymalloc: Pymalloc;
+  sorted: SortedObjects;
+  roots: readonly FoundRoot[];
+  ownedBits: BitSet;
+  findTypeName: (lo: number, hi: number) => string | undefined;
+  problems: Problems;
+}
+
+/** Some 0.2 microseconds an object; see docs/benchmarks.md. Changes the image (see `findNative`). */
+export function buildNative(options: BuildNativeOptions): {
+  native: NativeHeap;
+  lostNodes: BitSet;
+} {
+  const { source, image, runtime, pymalloc, sorted, problems } = options;
+  const isGlibc = source.allocator.name === 'glibc' || source.allocator.name === 'unknown';
+  const heap = isGlibc ? readMallocHeap(image, source.mappings, problems) : undefined;
+  const space = new BlockSpace(image, pymalloc, heap);
+  const stacks = findStacks(source.mappings, source.threads);
+  const regions = computeAllocatorRegions(pymalloc, heap);
+  const lists = (heap?.arenas ?? []).map(({ address }) => ({
+    start: address,
+    end: address + (heap?.stateBytes ?? 0),
+  }));
+  const { marks, lostNodes, holders } = findNative({
+    space,
+    sorted,
+    roots: options.roots,
+    ownedBits: options.ownedBits,
+    rootRanges: findRootRanges(source.mappings, stacks, regions, lists),
+    threads: source.threads,
+    listHeads: runtime.interpreters.flatMap((interpreter) => [...interpreter.generationHeads]),
+    skipped: source.skipped,
+  });
+  const findSignature = makeSignatureFinder({
+    image,
+    nameAddress: source.nameAddress,
+    findTypeName: options.findTypeName,
+  });
+  const { groups, ...columns } = listNativeBlocks({ space, marks, holders, findSignature });
+  const resident = new ResidentRanges(image, source.skippedRuns);
+  const { ledger, threads, mappings, arenas } = buildLedger({
+    space,
+    marks,
+    resident,
+    residency: source.residency,
+    stacks,
+    rssBytes: source.rssBytes,
+    foreignObjectBytes: heap === undefined ? countForeignBytes(space, sorted) : 0,
+  });
+  const native: NativeHeap = {
+    ...columns,
+    facts: {
+      ledger,
+      allocator: heap === undefined ? source.allocator.name : 'glibc',
+      evidence: [source.allocator.evidence, ...(heap?.method ?? [])],
+      blocksAreKnown: heap !== undefined,
+      groups,
+      threads,
+      mappings,
+      arenas,
+      corruption: (heap?.corruption ?? []).map(
+        ({ address, what }) => `0x${address.toString(16)}: ${what}`,
+      ),
+    },
+  };
+  return { native, lostNodes };
+}
+
+/** Bytes of objects outside of pymalloc and of libraries' data, where malloc's blocks are not known. */
+function countForeignBytes(space: BlockSpace, { found }: SortedObjects): number {
+  let bytes = 0;
+  for (let row = 0; row < found.word.length; row++) {
+    if ((found.flags.array[row] & NodeFlag.static) !== 0) continue;
+    if (!space.isInPool(found.word.array[row])) bytes += found.shallowSize.array[row];
+  }
+  return bytes;
+}

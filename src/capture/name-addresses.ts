@@ -1,0 +1,62 @@
+// Names addresses of a process by the symbols of the files that are mapped there, each file opened once and only if asked.
+
+import { type MappedElf, openMappedElf } from '../memory/mapped-files.ts';
+import { isFileMapping, type Mapping } from '../memory/mappings.ts';
+import type { Address, MemoryReader } from '../memory/memory-reader.ts';
+import { buildSymbolIndex, type FindSymbolName } from '../memory/symbol-index.ts';
+import type { NameAddress } from './block-signatures.ts';
+
+interface KnownFile {
+  bias: Address;
+  findName: FindSymbolName;
+}
+
+/** Symbols of at most this many files are read; further ones go without. */
+const MAX_FILES = 64;
+
+export class AddressNames {
+  private readonly pid: number;
+  private readonly memory: MemoryReader;
+  private readonly files = new Map<string, KnownFile | undefined>();
+
+  constructor(pid: number, memory: MemoryReader) {
+    this.pid = pid;
+    this.memory = memory;
+  }
+
+  /** Answers for addresses in files of `mappings`, and nothing else; the symbol is empty where none is known. */
+  namerFor(mappings: readonly Mapping[]): NameAddress {
+    return (address) => {
+      const mapping = findMappingAt(mappings, address);
+      if (mapping === undefined || !isFileMapping(mapping)) return undefined;
+      if (!this.files.has(mapping.path) && this.files.size < MAX_FILES) {
+        this.files.set(mapping.path, this.open(mappings, mapping.path));
+      }
+      const file = this.files.get(mapping.path);
+      const symbol = file?.findName(address - file.bias) ?? '';
+      return { symbol, library: mapping.path };
+    };
+  }
+
+  private open(mappings: readonly Mapping[], path: string): KnownFile | undefined {
+    const elf: MappedElf | undefined = openMappedElf(this.pid, mappings, path, this.memory);
+    if (elf === undefined) return undefined;
+    try {
+      return { bias: elf.bias, findName: buildSymbolIndex(elf.elf) };
+    } finally {
+      elf.close();
+    }
+  }
+}
+
+function findMappingAt(mappings: readonly Mapping[], address: Address): Mapping | undefined {
+  let low = 0;
+  let high = mappings.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (mappings[middle].end <= address) low = middle + 1;
+    else high = middle;
+  }
+  const mapping = mappings[low];
+  return mapping !== undefined && mapping.start <= address ? mapping : undefined;
+}

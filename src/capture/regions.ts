@@ -1,0 +1,122 @@
+// What the address space of a process is divided into, beside single blocks: the arenas of pymalloc, the memory that
+// malloc has of the kernel, the stacks of threads, and what is left of each mapping. Turns mappings and what the
+// allocators know into regions that do not overlap.
+
+import type { Pymalloc } from '../cpython/pymalloc.ts';
+import type { MallocHeap } from '../malloc/malloc-heap.ts';
+import { isFileMapping, type Mapping } from '../memory/mappings.ts';
+import type { Address } from '../memory/memory-reader.ts';
+import type { ThreadState } from '../memory/threads.ts';
+import type { RootRange } from './find-native.ts';
+
+export interface Region {
+  start: Address;
+  end: Address;
+}
+
+/** A mapping in which threads have their stacks. */
+export interface StackMapping {
+  mapping: Mapping;
+  threads: ThreadState[];
+}
+
+/** Below the stack pointer a function may keep values, too (System V ABI, red zone). */
+const RED_ZONE_BYTES = 128;
+
+/** The arenas of pymalloc and the memory of malloc, ascending and joined where they overlap. */
+export function computeAllocatorRegions(
+  pymalloc: Pymalloc,
+  heap: MallocHeap | undefined,
+): Region[] {
+  const all = [
+    ...pymalloc.arenas,
+    ...(heap?.segments ?? []).map(({ start, end }) => ({ start, end })),
+  ].sort((a, b) => a.start - b.start);
+  const regions: Region[] = [];
+  for (const { start, end } of all) {
+    const last = regions.at(-1);
+    if (last !== undefined && start <= last.end) last.end = Math.max(last.end, end);
+    else regions.push({ start, end });
+  }
+  return regions;
+}
+
+/** Calls `visit` for each part of [start, end) that lies in none of the `regions`, which ascend. */
+export function forEachGap(
+  start: Address,
+  end: Address,
+  regions: readonly Region[],
+  visit: (start: Address, end: Address) => void,
+): void {
+  let low = 0;
+  let high = regions.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (regions[middle].end <= start) low = middle + 1;
+    else high = middle;
+  }
+  let next = start;
+  for (let i = low; i < regions.length && regions[i].start < end; i++) {
+    if (regions[i].start > next) visit(next, regions[i].start);
+    next = Math.max(next, regions[i].end);
+  }
+  if (next < end) visit(next, end);
+}
+
+export function findStacks(
+  mappings: readonly Mapping[],
+  threads: readonly ThreadState[],
+): StackMapping[] {
+  const stacks = new Map<Mapping, ThreadState[]>();
+  for (const thread of threads) {
+    const pointer = thread.stackPointer;
+    if (pointer === undefined) continue;
+    const mapping = mappings.find(({ start, end }) => start <= pointer && pointer < end);
+    if (mapping === undefined || isFileMapping(mapping)) continue;
+    const known = stacks.get(mapping);
+    if (known === undefined) stacks.set(mapping, [thread]);
+    else known.push(thread);
+  }
+  return [...stacks].map(([mapping, own]) => ({ mapping, threads: own }));
+}
+
+/** The writable memory that lies in no block and may hold pointers; `excluded` are malloc's own lists. */
+export function findRootRanges(
+  mappings: readonly Mapping[],
+  stacks: readonly StackMapping[],
+  regions: readonly Region[],
+  excluded: readonly Region[],
+): RootRange[] {
+  const ranges: RootRange[] = [];
+  const left = [...regions, ...excluded].sort((a, b) => a.start - b.start);
+  for (const [row, mapping] of mappings.entries()) {
+    if (!mapping.writable || !mapping.isPrivate) continue;
+    const stack = stacks.find((each) => each.mapping === mapping);
+    const name = nameOf(mapping, stack, mappings[row - 1]);
+    const lowest = Math.min(...(stack?.threads ?? []).map((each) => each.stackPointer ?? 0));
+    const start =
+      stack === undefined
+        ? mapping.start
+        : Math.max(mapping.start, Math.floor((lowest - RED_ZONE_BYTES) / 8) * 8);
+    forEachGap(start, mapping.end, left, (from, end) => ranges.push({ start: from, end, name }));
+  }
+  return ranges;
+}
+
+/** Anonymous memory directly behind a library's data is the rest of that data (.bss), and is called like it. */
+function nameOf(
+  mapping: Mapping,
+  stack: StackMapping | undefined,
+  before: Mapping | undefined,
+): string {
+  if (stack !== undefined) {
+    const [thread] = stack.threads;
+    return stack.threads.length === 1 ? `the stack of thread ${thread.name}` : 'stacks of threads';
+  }
+  if (isFileMapping(mapping)) return fileNameOf(mapping);
+  if (mapping.path === '[heap]') return 'memory of brk';
+  const isRest = before !== undefined && isFileMapping(before) && before.end === mapping.start;
+  return isRest && before.writable ? fileNameOf(before) : 'anonymous memory';
+}
+
+const fileNameOf = ({ path }: Mapping): string => path.slice(path.lastIndexOf('/') + 1);
