@@ -34,7 +34,10 @@ export function addDemoCommand(program: Command, session: Session): void {
   // A demo is small and leaks fast: it need not take as long as a service.
   command.setOptionValueWithSource('every', 2, 'default');
   addOutputOptions(command);
-  command.addHelpText('after', '\nExit code: 0 whatever the verdict.');
+  command.addHelpText(
+    'after',
+    `\nDemos: ${listNames(listDemos())}.\n\nExit code: 0 whatever the verdict.`,
+  );
   addExamples(command, ['leakscope demo', 'leakscope demo --list', 'leakscope demo healthy']);
 }
 
@@ -47,14 +50,15 @@ async function runDemo(name: string, options: DemoOptions, session: Session): Pr
     );
     return;
   }
-  const file = join(FOLDER, `${name}.py`);
-  if (!demos.some((demo) => demo.name === name)) {
+  const demo = demos.find((each) => each.name === name.replaceAll('-', '_'));
+  if (demo === undefined) {
     throw new UsageError({
       fact: `There is no demo "${name}"`,
-      reason: `there are ${demos.map((demo) => demo.name).join(', ')}`,
+      reason: `there are ${listNames(demos)}`,
       next: 'leakscope demo --list says what each does.',
     });
   }
+  const file = join(FOLDER, `${demo.name}.py`);
   const python = options.python ?? findPython();
   session.note(`${python} ${file}`);
   await huntProgram([python, file], options, session);
@@ -62,8 +66,15 @@ async function runDemo(name: string, options: DemoOptions, session: Session): Pr
   session.exitCode = 0;
 }
 
+interface Demo {
+  name: string;
+  about: string;
+}
+
+const listNames = (demos: readonly Demo[]): string => demos.map((demo) => demo.name).join(', ');
+
 /** Name and first sentence of each program in demos/. */
-function listDemos(): { name: string; about: string }[] {
+function listDemos(): Demo[] {
   return readdirSync(FOLDER)
     .filter((file) => file.endsWith('.py'))
     .sort()

@@ -4,7 +4,8 @@ import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { allPythons, findPythonWithPackages, type TestPython } from './pythons.ts';
+import { packagesFolder } from './packages.ts';
+import { allPythons, type TestPython } from './pythons.ts';
 
 const SOURCES = fileURLToPath(new URL('../programs/native/', import.meta.url));
 
@@ -26,11 +27,19 @@ export function findHeaders(python: TestPython): string | undefined {
   return existsSync(join(folder, 'Python.h')) ? folder : undefined;
 }
 
-/** A Python that extensions can be compiled for: one with Cython if there is one. */
-export function findPythonForExtensions(): TestPython | undefined {
-  const preferred = findPythonWithPackages();
-  const pythons = preferred === undefined ? allPythons() : [preferred, ...allPythons()];
-  return pythons.find((python) => findHeaders(python) !== undefined);
+/** A Python that extensions can be compiled for: with Cython, where `npm test` could fetch it. */
+export function findPythonForExtensions(): { python: TestPython; hasCython: boolean } | undefined {
+  const pythons = allPythons().filter((python) => findHeaders(python) !== undefined);
+  const found = pythons.findLast((python) =>
+    existsSync(join(packagesFolder(python.minor), 'Cython')),
+  );
+  if (found !== undefined) {
+    const env = { ...found.env, PYTHONPATH: packagesFolder(found.minor) };
+    return { python: { ...found, env }, hasCython: true };
+  }
+  if (process.env.LEAKSCOPE_REQUIRED_PACKAGES) throw new Error('Cython is missing');
+  const python = pythons.at(-1);
+  return python === undefined ? undefined : { python, hasCython: false };
 }
 
 function run(command: readonly string[], env: NodeJS.ProcessEnv = process.env): void {
