@@ -80,6 +80,8 @@ const MIN_UNCHANGED = 32;
 const MIN_STEADY_SHARE = 0.3;
 /** Share of new entries that may be objects known by this path. */
 const MAX_HELD_SHARE = 0.5;
+/** Share of new entries (key and value are one each) that may be new objects known by another path. */
+const MAX_NEW_SHARE = 0.25;
 const MAX_EXAMPLES = 16;
 
 /**
@@ -295,7 +297,7 @@ function leaveOutHeldElsewhere(
   }
   return shapes.filter(
     (shape) =>
-      (newTargets.get(shape) as number) <= totalGrowth(series.entries, shape) * MAX_HELD_SHARE,
+      (newTargets.get(shape) as number) <= totalGrowth(series.entries, shape) * MAX_NEW_SHARE,
   );
 }
 

@@ -102,9 +102,25 @@ const TYPE_PENALTY: Readonly<Record<string, number>> = {
   'functools._lru_cache_wrapper': 15,
 };
 
-/** A class is a step like any other if it is the program's, and a detour if it is Python's. */
+/** A class is a step like any other if it is the program's, and a detour if it is Python's, but from its own module. */
 const CLASS_PENALTY = 2;
 const STANDARD_CLASS_PENALTY = 30;
+
+/**
+ * Objects of the standard library of which there is one, and where everybody knows it from: `logging.Logger.manager`. From
+ * elsewhere (any logger of any module) the step to it is a detour.
+ */
+const SINGLETON_HOMES: Readonly<Record<string, string>> = {
+  'logging.Manager': 'logging.Logger',
+  'logging.RootLogger': 'logging',
+};
+const SINGLETON_PENALTY = 60;
+
+export interface AwayCost {
+  penalty: number;
+  /** The module or class whose attribute the object is; NONE if it is not known. */
+  home: number;
+}
 
 export interface PathCosts {
   /** Per root. */
@@ -115,20 +131,14 @@ export interface PathCosts {
   label: Uint8Array;
   /** Per row of `types`: for a step to one of its objects. */
   type: Uint8Array;
-  /** Nodes of classes of the standard library, and what a step to them costs more. */
-  standardClass: ReadonlySet<number>;
-  standardClassPenalty: number;
+  /** Nodes to which a step costs more unless it comes from their home; their types have a penalty, so few ask. */
+  away: ReadonlyMap<number, AwayCost>;
 }
 
 export function computePathCosts(graph: HeapGraph): PathCosts {
   const { types } = graph;
   const metatypes = new Set<number>();
-  const standardClass = new Set<number>();
-  for (const { name, node } of types) {
-    if (node === NONE) continue;
-    metatypes.add(graph.typeId[node]);
-    if (isStandardName(name)) standardClass.add(node);
-  }
+  for (const { node } of types) if (node !== NONE) metatypes.add(graph.typeId[node]);
   return {
     root: computeRootPenalties(graph),
     edgeKind: Uint8Array.from(
@@ -139,12 +149,37 @@ export function computePathCosts(graph: HeapGraph): PathCosts {
       Object.hasOwn(LABEL_PENALTY, text) ? LABEL_PENALTY[text] : 0,
     ),
     type: Uint8Array.from(types, ({ name }, row) => {
-      if (metatypes.has(row)) return CLASS_PENALTY;
+      if (metatypes.has(row) || Object.hasOwn(SINGLETON_HOMES, name)) return CLASS_PENALTY;
       return Object.hasOwn(TYPE_PENALTY, name) ? TYPE_PENALTY[name] : 0;
     }),
-    standardClass,
-    standardClassPenalty: STANDARD_CLASS_PENALTY,
+    away: findAwayCosts(graph),
   };
+}
+
+function findAwayCosts(graph: HeapGraph): Map<number, AwayCost> {
+  const { types, typeId, rootKind, rootLabel, rootNode, strings } = graph;
+  const nodeByName = new Map<string, number>();
+  for (let root = rootNode.length - 1; root >= 0; root--) {
+    const isModule = rootKind[root] === RootKind.module && rootLabel[root] !== NONE;
+    if (isModule) nodeByName.set(strings[rootLabel[root]], rootNode[root]);
+  }
+  const away = new Map<number, AwayCost>();
+  for (const { name, node } of types) {
+    if (node === NONE || !isStandardName(name)) continue;
+    const home = nodeByName.get(name.slice(0, name.lastIndexOf('.'))) ?? NONE;
+    away.set(node, { penalty: STANDARD_CLASS_PENALTY, home });
+    nodeByName.set(name, node);
+  }
+  const singletons = types.map(({ name }) =>
+    Object.hasOwn(SINGLETON_HOMES, name) ? SINGLETON_HOMES[name] : undefined,
+  );
+  if (singletons.every((home) => home === undefined)) return away;
+  for (let node = 0; node < graph.nodeCount; node++) {
+    const home = singletons[typeId[node]];
+    if (home === undefined) continue;
+    away.set(node, { penalty: SINGLETON_PENALTY, home: nodeByName.get(home) ?? NONE });
+  }
+  return away;
 }
 
 function computeRootPenalties(graph: HeapGraph): Uint8Array {
@@ -189,7 +224,7 @@ function rootPenalty(graph: HeapGraph, root: number): number {
   if (kind === RootKind.module) {
     const origin = findModuleOrigin(graph, graph.rootNode[root], label);
     // `logging` is nearer to everyone than `concurrent.futures._base`.
-    const inner = origin === 'standard' ? Math.min(3, label.split('.').length - 1) : 0;
+    const inner = origin === 'standard' ? 3 * Math.min(3, label.split('.').length - 1) : 0;
     const isPrivate = /(^|\.)_(?!_)/.test(label);
     return MODULE_PENALTY[origin] + inner + (isPrivate ? PRIVATE_MODULE_PENALTY : 0);
   }

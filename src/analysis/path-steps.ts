@@ -88,7 +88,7 @@ export function buildPath(
     typeName: typeNameOf(graph, graph.edgeTarget[edge]),
     omitted: i === head ? omitted : 0,
   }));
-  return { rootKind, rootLabel, steps: withoutCells([first, ...steps]) };
+  return { rootKind, rootLabel, steps: withoutPlumbing(withoutCells([first, ...steps])) };
 }
 
 /** A variable that an inner function uses is in a cell: its name stands for what is in it. */
@@ -103,6 +103,26 @@ function withoutCells(steps: readonly PathStep[]): PathStep[] {
       step.omitted === 0;
     if (isInCell) kept[kept.length - 1] = { ...before, node: step.node, typeName: step.typeName };
     else kept.push(step);
+  }
+  return kept;
+}
+
+/** Fields of a threading.local with the dicts of all threads, each of which is what `local.name` reads in its thread. */
+const LOCAL_DICTS = /^<(dummies|localdicts)>$/;
+
+/** The tree in which a context keeps its variables, and the dicts of threading.local, are no steps to who reads. */
+function withoutPlumbing(steps: readonly PathStep[]): PathStep[] {
+  const kept: PathStep[] = [];
+  for (let i = 0; i < steps.length; i++) {
+    const step = steps[i];
+    const isLast = i === steps.length - 1;
+    if (!isLast && i > 0 && /^hamt(_\w+_node)?$/.test(step.typeName)) continue;
+    const value = LOCAL_DICTS.test(step.label) ? steps[i + 2] : undefined;
+    const name = value === undefined ? undefined : /^\['(\w+)'\]$/.exec(value.label)?.[1];
+    if (value !== undefined && name !== undefined && value.omitted === 0) {
+      kept.push({ ...value, label: `.${name}` });
+      i += 2;
+    } else kept.push(step);
   }
   return kept;
 }
@@ -171,6 +191,19 @@ function formatKey(graph: HeapGraph, edge: EdgeIndex): string {
     return label === NONE ? '?' : `'${graph.strings[label]}'`;
   }
   const key = graph.edgeTarget[edge - 1];
-  const text = findPreview(graph, key) ?? `<${typeNameOf(graph, key)}>`;
+  const text =
+    findPreview(graph, key) ?? findVariableName(graph, key) ?? `<${typeNameOf(graph, key)}>`;
   return text.length > MAX_KEY_LENGTH ? `${text.slice(0, MAX_KEY_LENGTH - 3)}...` : text;
+}
+
+/** `ContextVar 'user'` */
+function findVariableName(graph: HeapGraph, key: NodeIndex): string | undefined {
+  if (!/^(_contextvars\.)?ContextVar$/.test(typeNameOf(graph, key))) return undefined;
+  for (let edge = graph.firstEdge[key]; edge < graph.firstEdge[key + 1]; edge++) {
+    const label = graph.edgeLabel[edge];
+    if (graph.edgeKind[edge] !== EdgeKind.attribute || label === NONE) continue;
+    if (graph.strings[label] === 'name')
+      return `ContextVar ${findPreview(graph, graph.edgeTarget[edge]) ?? ''}`;
+  }
+  return undefined;
 }

@@ -30,7 +30,7 @@ const RING = 256;
 export function computePathTree(graph: HeapGraph): PathTree {
   const { nodeCount, firstEdge, edgeTarget, edgeKind, edgeLabel, typeId, rootNode } = graph;
   const costs = computePathCosts(graph);
-  const { standardClass, standardClassPenalty } = costs;
+  const { away } = costs;
   const kindCost = costs.edgeKind;
   const labelCost = costs.label;
   const typeCost = costs.type;
@@ -60,7 +60,8 @@ export function computePathTree(graph: HeapGraph): PathTree {
       // A dict that is an instance's attributes stands for the instance.
       const arrival = parentEdge[node];
       const isAttributes = arrival !== NONE && edgeKind[arrival] === EdgeKind.instanceDict;
-      const sourceType = isAttributes ? typeId[parentNode[node]] : typeId[node];
+      const owner = isAttributes ? parentNode[node] : node;
+      const sourceType = typeId[owner];
       const hop = hops[node] < MAX_HOP_COST ? 1 : 0;
       const row = rootRow[node];
       const end = firstEdge[node + 1];
@@ -76,7 +77,10 @@ export function computePathTree(graph: HeapGraph): PathTree {
         } else if (kind === EdgeKind.namedValue && edgeLabel[edge] !== NONE) {
           step += labelCost[edgeLabel[edge]];
         }
-        if (typeCost[targetType] !== 0 && standardClass.has(target)) step += standardClassPenalty;
+        if (typeCost[targetType] !== 0) {
+          const detour = away.get(target);
+          if (detour !== undefined && detour.home !== owner) step += detour.penalty;
+        }
         const moves = kind !== EdgeKind.instanceDict && targetType !== sourceType ? hop : 0;
         step += moves;
         const total = level + Math.min(step, MAX_STEP_COST);

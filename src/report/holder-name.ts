@@ -50,7 +50,10 @@ export function nameOfHolder(path: HeapPath, holder: NodeIndex | undefined): str
 
 /** `_open` of `._open`, `sessions` of `['sessions']`, `data` of `local 'data'`. */
 function nameOfStep({ label }: PathStep): string | undefined {
-  const match = /^(?:\.([A-Za-z_]\w*)$|local '([A-Za-z_]\w*)'|\['([A-Za-z_]\w*)'\])/.exec(label);
+  const match =
+    /^(?:\.([A-Za-z_]\w*)$|local '([A-Za-z_]\w*)'|\[(?:ContextVar )?'([A-Za-z_]\w*)'\])/.exec(
+      label,
+    );
   const name = match?.[1] ?? match?.[2] ?? match?.[3];
   return name === '__dict__' ? undefined : name;
 }

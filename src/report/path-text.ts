@@ -64,8 +64,9 @@ function writeRoot(kind: WrittenPath['root']['kind'], label: string, type: strin
     case 'module':
       return `module ${label}`;
     case 'interpreter':
-    case 'thread':
       return label === '' ? kind : `${kind} ${label}`;
+    case 'thread':
+      return label === '' ? kind : label;
     case 'type':
       return `type ${label === '' ? type : label}`;
     case 'interned':
