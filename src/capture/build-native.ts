@@ -71,6 +71,7 @@ export function buildNative(options: BuildNativeOptions): {
     rootRanges: findRootRanges(source.mappings, stacks, regions, lists),
     threads: source.threads,
     listHeads: runtime.interpreters.flatMap((interpreter) => [...interpreter.generationHeads]),
+    interpreterRanges: findInterpreterRanges(runtime, source.mappings),
     skipped: source.skipped,
   });
   const findSignature = makeSignatureFinder({
@@ -106,6 +107,25 @@ export function buildNative(options: BuildNativeOptions): {
     },
   };
   return { native, lostNodes };
+}
+
+/** The interpreters' states, and the data of the file that the interpreter's code is in. */
+function findInterpreterRanges(runtime: PythonRuntime, mappings: readonly Mapping[]) {
+  const { layout, typeType } = runtime;
+  const sizeBytes = layout.size('PyInterpreterState');
+  const ranges = runtime.interpreters.map(({ address }) => ({
+    start: address,
+    end: address + sizeBytes,
+  }));
+  const row = mappings.findIndex(({ start, end }) => start <= typeType && typeType < end);
+  // Its .bss is anonymous memory directly behind.
+  for (let i = row; i >= 0 && i < mappings.length; i++) {
+    const { start, end, writable, inode } = mappings[i];
+    const isNext = i === row || (start === mappings[i - 1].end && writable);
+    if (!isNext || (inode !== 0 && inode !== mappings[row].inode)) break;
+    if (writable) ranges.push({ start, end });
+  }
+  return ranges;
 }
 
 /** Bytes of objects outside of pymalloc and of libraries' data, where malloc's blocks are not known. */

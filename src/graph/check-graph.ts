@@ -56,7 +56,22 @@ export function checkGraph(graph: HeapGraph): string | undefined {
     const label = graph.rootLabel[root];
     if (label !== NONE && label >= graph.strings.length) return 'rootLabel leads nowhere';
   }
-  return checkEdges(graph);
+  return checkEdges(graph) ?? checkNative(graph);
+}
+
+function checkNative({ native }: HeapGraph): string | undefined {
+  if (native === undefined) return undefined;
+  const { blockAddress, blockSize, blockGroup, facts } = native;
+  if (blockSize.length !== blockAddress.length || blockGroup.length !== blockAddress.length) {
+    return 'the columns of blocks differ in length';
+  }
+  for (let block = 0; block < blockGroup.length; block++) {
+    if (blockGroup[block] >= facts.groups.length) return 'blockGroup leads nowhere';
+    if (block > 0 && !(blockAddress[block - 1] < blockAddress[block])) {
+      return 'blockAddress does not ascend';
+    }
+  }
+  return undefined;
 }
 
 function ascends(column: Uint32Array, end: number): boolean {

@@ -19,6 +19,7 @@ import { UsageError } from '../base/errors.ts';
 import { checkGraph } from './check-graph.ts';
 import { computeCrc32 } from './crc32.ts';
 import type { CaptureFacts, HeapGraph, TypeRow } from './heap-graph.ts';
+import { ACCOUNTS, type NativeFacts } from './native-heap.ts';
 
 export const FORMAT_VERSION = 1;
 const MAGIC = Uint8Array.of(0x4c, 0x53, 0x43, 0x4f, 0x50, 0x45, 0x0d, 0x0a);
@@ -50,6 +51,10 @@ const COLUMNS = {
   previewBytes: 'u8',
   previewStart: 'u32',
 } as const;
+/** There if the capture looked at the memory outside of Python objects. */
+const NATIVE_COLUMNS = { blockAddress: 'f64', blockSize: 'f64', blockGroup: 'u32' } as const;
+const ALL_COLUMNS: Record<string, CellType> = { ...COLUMNS, ...NATIVE_COLUMNS };
+type NativeColumnName = keyof typeof NATIVE_COLUMNS;
 type ColumnName = keyof typeof COLUMNS;
 type Column = Uint8Array | Uint32Array | Float64Array;
 
@@ -69,6 +74,7 @@ interface FileHeader {
   edgeCount: number;
   types: TypeRow[];
   strings: readonly string[];
+  native?: NativeFacts | undefined;
   capture: CaptureFacts;
 }
 
@@ -91,13 +97,23 @@ export type Inflate = (bytes: Uint8Array, length: number) => Uint8Array;
  * `deflate`, or where it does not help, blocks are stored as they are. A chunk is only valid until the next is taken.
  */
 export function* encodeSnapshot(graph: HeapGraph, deflate?: Deflate): Generator<Uint8Array> {
-  const names = Object.keys(COLUMNS) as ColumnName[];
+  const columns: [string, Column][] = (Object.keys(COLUMNS) as ColumnName[]).map((name) => [
+    name,
+    graph[name],
+  ]);
+  const { native } = graph;
+  if (native !== undefined) {
+    for (const name of Object.keys(NATIVE_COLUMNS) as NativeColumnName[]) {
+      columns.push([name, native[name]]);
+    }
+  }
   const header: FileHeader = {
-    sections: names.map((name) => ({ name, type: COLUMNS[name], length: graph[name].length })),
+    sections: columns.map(([name, { length }]) => ({ name, type: ALL_COLUMNS[name], length })),
     nodeCount: graph.nodeCount,
     edgeCount: graph.edgeCount,
     types: [...graph.types],
     strings: graph.strings,
+    native: native?.facts,
     capture: graph.capture,
   };
   const headerBytes = new TextEncoder().encode(JSON.stringify(header));
@@ -110,7 +126,7 @@ export function* encodeSnapshot(graph: HeapGraph, deflate?: Deflate): Generator<
   view.setUint32(20, computeCrc32(prefix.subarray(0, 20)), true);
   yield prefix;
   yield headerBytes;
-  for (const name of names) yield* encodeColumn(graph[name], deflate);
+  for (const [, column] of columns) yield* encodeColumn(column, deflate);
 }
 
 function* encodeColumn(column: Column, deflate: Deflate | undefined): Generator<Uint8Array> {
@@ -140,7 +156,7 @@ export function decodeSnapshot(reader: SnapshotReader, inflate: Inflate): HeapGr
   const columns = new Map<string, Column>();
   let position = end;
   for (const section of header.sections) {
-    if (!Object.hasOwn(COLUMNS, section.name)) {
+    if (!Object.hasOwn(ALL_COLUMNS, section.name)) {
       position = skipColumn(reader, position, section.length * CELL_BYTES[section.type]);
       continue;
     }
@@ -150,7 +166,7 @@ export function decodeSnapshot(reader: SnapshotReader, inflate: Inflate): HeapGr
     columns.set(section.name, column);
   }
   if (position !== reader.byteLength) throw damaged(reader, 'bytes follow the last section');
-  const column = <A extends Column>(name: ColumnName): A => {
+  const column = <A extends Column>(name: ColumnName | NativeColumnName): A => {
     const found = columns.get(name);
     if (found === undefined) throw damaged(reader, `the section ${name} is missing`);
     return found as A;
@@ -177,6 +193,16 @@ export function decodeSnapshot(reader: SnapshotReader, inflate: Inflate): HeapGr
     strings: header.strings,
     previewBytes: column('previewBytes'),
     previewStart: column('previewStart'),
+    ...(header.native === undefined
+      ? {}
+      : {
+          native: {
+            blockAddress: column('blockAddress'),
+            blockSize: column('blockSize'),
+            blockGroup: column('blockGroup'),
+            facts: header.native,
+          },
+        }),
     capture: header.capture,
   };
   const contradiction = checkGraph(graph);
@@ -237,13 +263,26 @@ function parseHeader(reader: SnapshotReader, bytes: Uint8Array): FileHeader {
     header.strings.every((text) => typeof text === 'string') &&
     typeof header.capture?.at === 'string' &&
     Array.isArray(header.capture.command) &&
-    Array.isArray(header.capture.problems);
+    Array.isArray(header.capture.problems) &&
+    isNativeFacts(header.native);
   if (!isWhole) throw damaged(reader, 'its header lacks a part');
   return header as FileHeader;
 }
 
+/** Of facts, only what readers rely on to be there is checked. */
+function isNativeFacts(facts: NativeFacts | undefined): boolean {
+  if (facts === undefined) return true;
+  const isNumber = (value: unknown): boolean => typeof value === 'number';
+  return (
+    isNumber(facts?.ledger?.rssBytes) &&
+    ACCOUNTS.every((name) => isNumber(facts.ledger.accounts?.[name])) &&
+    [facts.groups, facts.threads, facts.mappings, facts.arenas].every(Array.isArray) &&
+    facts.groups.every((group) => isNumber(group?.state) && typeof group.signature === 'string')
+  );
+}
+
 function allocateColumn({ name, type, length }: Section, reader: SnapshotReader): Column {
-  if (type !== COLUMNS[name as ColumnName]) {
+  if (type !== ALL_COLUMNS[name]) {
     throw damaged(reader, `the section ${name} has cells of another type`);
   }
   // Before the allocation: the file is too short to hold that much.

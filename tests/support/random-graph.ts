@@ -3,6 +3,12 @@
 
 import fc from 'fast-check';
 import { EdgeKind, type HeapGraph, NONE, RootKind } from '../../src/graph/heap-graph.ts';
+import {
+  ACCOUNTS,
+  type Account,
+  BlockState,
+  type NativeHeap,
+} from '../../src/graph/native-heap.ts';
 import { drawGraph } from './drawn-graph.ts';
 
 export interface RandomEdge {
@@ -36,14 +42,62 @@ export const smallGraphs = (maxNodes = 12): fc.Arbitrary<HeapGraph> =>
   });
 
 /** Graphs that have each kind of edge and root, labels, previews, flags and weak references. */
+const nativeHeaps: fc.Arbitrary<NativeHeap> = fc
+  .record({
+    blocks: fc.uniqueArray(fc.nat(1000), { maxLength: 20 }),
+    rssBytes: fc.nat(1e9),
+    signature: fc.string({ maxLength: 12 }),
+  })
+  .map(({ blocks, rssBytes, signature }) => ({
+    blockAddress: Float64Array.from(
+      blocks.sort((a, b) => a - b),
+      (each) => 2 ** 40 + each * 16,
+    ),
+    blockSize: Float64Array.from(blocks, (each) => 32 + each * 16),
+    blockGroup: new Uint32Array(blocks.length),
+    facts: {
+      ledger: {
+        rssBytes,
+        accounts: Object.fromEntries(ACCOUNTS.map((name, i) => [name, i * 4096])) as Record<
+          Account,
+          number
+        >,
+        residueBytes: -4096,
+        remainders: ['otherAnonymous'],
+        checks: [{ name: 'mp_.n_mmaps', expected: 3, found: 3 }],
+      },
+      allocator: 'glibc',
+      evidence: ['libc.so.6 is mapped'],
+      blocksAreKnown: true,
+      groups: [
+        {
+          state: BlockState.lost,
+          allocator: 'malloc',
+          leastBytes: 32,
+          mostBytes: 32,
+          signature,
+          heldBy: '',
+          library: '',
+          exampleAddress: 2 ** 40,
+          exampleBytes: [1, 2, 255],
+        },
+      ],
+      threads: [{ tid: 1, name: 'main', stackBytes: 8192 }],
+      mappings: [{ name: '[anonymous]', account: 'otherAnonymous', count: 2, bytes: 4096 }],
+      arenas: [],
+      corruption: [],
+    },
+  }));
+
 export const richGraphs: fc.Arbitrary<HeapGraph> = fc
   .record({
     names: fc.array(fc.stringMatching(/^[a-z]{1,8}$/), { minLength: 1, maxLength: 4 }),
     edges: fc.array(fc.tuple(fc.nat(7), fc.nat(7), fc.nat(11), fc.nat(3)), { maxLength: 24 }),
-    roots: fc.array(fc.tuple(fc.nat(7), fc.nat(6)), { minLength: 1, maxLength: 4 }),
+    roots: fc.array(fc.tuple(fc.nat(7), fc.nat(7)), { minLength: 1, maxLength: 4 }),
     sizes: fc.array(fc.nat(100_000), { minLength: 8, maxLength: 8 }),
+    native: fc.option(nativeHeaps, { nil: undefined }),
   })
-  .map(({ names, edges, roots, sizes }) => {
+  .map(({ names, edges, roots, sizes, native }) => {
     const lines = roots.map(
       ([node, kind]) => `root ${Object.keys(RootKind)[kind]} r${node} -> n${node}`,
     );
@@ -85,7 +139,8 @@ export const richGraphs: fc.Arbitrary<HeapGraph> = fc
       );
     });
     lines.push('weak n1 -> n2', 'weak n0 -> n3');
-    return drawGraph(lines.join('\n')).graph;
+    const { graph } = drawGraph(lines.join('\n'));
+    return native === undefined ? graph : { ...graph, native };
   });
 
 const COMMON_COUNT = 1000;
