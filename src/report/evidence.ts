@@ -38,6 +38,16 @@ export interface HuntEvidence {
   rss: readonly RssSample[];
   /** How many captures there should have been: more than there are if the target ended early. */
   wantedCaptures: number;
+  /** Why there were no more captures: `the process ended`; undefined if there are all. */
+  endedBecause: string | undefined;
+  /** Captures that failed at first and were tried again. */
+  retries: readonly CaptureRetry[];
+}
+
+export interface CaptureRetry {
+  /** From 0. */
+  capture: number;
+  reason: string;
 }
 
 /** Takes in one capture after the other. */
@@ -45,6 +55,9 @@ export class EvidenceCollector {
   private readonly captures: CaptureEvidence[] = [];
   private readonly tracks: CaptureTrack[] = [];
   private last: { graph: HeapGraph; tree: PathTree; garbage: Garbage } | undefined;
+
+  private endedBecause: string | undefined;
+  private readonly retries: CaptureRetry[] = [];
 
   get captureCount(): number {
     return this.captures.length;
@@ -73,9 +86,20 @@ export class EvidenceCollector {
     this.last = { graph, tree, garbage };
   }
 
+  /** A capture failed, and is tried again. */
+  noteRetry(capture: number, reason: string): void {
+    this.retries.push({ capture, reason });
+  }
+
+  /** There are no more captures, because of this. */
+  noteEnd(because: string): void {
+    this.endedBecause = because;
+  }
+
   /** undefined before the first capture. */
   finish(rss: readonly RssSample[], wantedCaptures: number): HuntEvidence | undefined {
     if (this.last === undefined) return undefined;
-    return { captures: this.captures, tracks: this.tracks, ...this.last, rss, wantedCaptures };
+    const { captures, tracks, endedBecause, retries } = this;
+    return { captures, tracks, ...this.last, rss, wantedCaptures, endedBecause, retries };
   }
 }

@@ -7,12 +7,12 @@
 
 import { z } from 'zod';
 
-const count = z.int().min(0);
-const bytes = z.number().min(0);
-const signed = z.number();
-const share = z.number().min(0).max(1);
-const address = z.string().regex(/^0x[0-9a-f]+$/);
-const time = z.string().meta({ description: 'ISO 8601, UTC' });
+export const count = z.int().min(0);
+export const bytes = z.number().min(0);
+export const signed = z.number();
+export const share = z.number().min(0).max(1);
+export const address = z.string().regex(/^0x[0-9a-f]+$/);
+export const time = z.string().meta({ description: 'ISO 8601, UTC' });
 
 // --- Parts --------------------------------------------------------------------------------------------------------------
 
@@ -24,7 +24,7 @@ const target = z.strictObject({
   startedAt: time.nullable().meta({ description: 'when the process began' }),
 });
 
-const capture = z.strictObject({
+export const capture = z.strictObject({
   at: time,
   pauseMs: z.number().min(0).meta({ description: 'for how long the target stood still' }),
   copiedBytes: bytes,
@@ -33,7 +33,7 @@ const capture = z.strictObject({
   coverage: share.meta({ description: 'share of the references met that led to a decoded object' }),
 });
 
-const problem = z.strictObject({
+export const problem = z.strictObject({
   kind: z.string(),
   count,
   examples: z.array(address).meta({ description: 'the first addresses concerned, at most 8' }),
@@ -73,7 +73,7 @@ const reference = z.strictObject({
   repr: z.string(),
 });
 
-const common = { target, coverage: share, problems: z.array(problem) };
+export const common = { target, coverage: share, problems: z.array(problem) };
 
 // --- Reports ------------------------------------------------------------------------------------------------------------
 

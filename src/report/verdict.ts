@@ -5,7 +5,7 @@
 // A wrong verdict is worse than none: what grew and is not understood is told as unexplained growth, in bytes.
 
 import { computeGrowth, type Growth } from '../analysis/growth.ts';
-import { formatBytes, formatDuration } from '../base/format.ts';
+import { formatBytes, formatDuration, formatNumberOf } from '../base/format.ts';
 import { buildCycleSuspect } from './cycle-suspect.ts';
 import type { CaptureEvidence, HuntEvidence } from './evidence.ts';
 import { buildTarget } from './report-parts.ts';
@@ -45,7 +45,7 @@ export function judgeHunt(evidence: HuntEvidence): HuntReport {
   const { suspects, findings } = buildSuspects(context, growth);
   const cycles = buildCycleSuspect(context);
   if (cycles.suspect !== undefined) suspects.push(cycles.suspect);
-  findings.push(...cycles.findings);
+  findings.push(...cycles.findings, ...describeRetries(evidence));
   demoteMinor(suspects, findings);
   suspects.sort((a, b) => b.explains - a.explains || b.bytes - a.bytes);
   const rssGrowth = last.line.rssBytes - first.line.rssBytes;
@@ -76,6 +76,16 @@ function demoteMinor(suspects: Suspect[], findings: HuntReport['findings']): voi
     findings.push({ kind: 'small-growth', bytes, text: `${shape}: ${reasons.join('; ')}` });
     suspects.splice(i, 1);
   }
+}
+
+/** One for each capture that did not succeed at once: its round was longer, which the rates allow for. */
+function describeRetries({ retries }: HuntEvidence): HuntReport['findings'] {
+  return [...new Set(retries.map((retry) => retry.capture))].map((capture) => {
+    const failed = retries.filter((retry) => retry.capture === capture);
+    const times = formatNumberOf(failed.length, 'time');
+    const text = `capture ${capture + 1} failed ${times} and was tried again: ${failed[0].reason}`;
+    return { kind: 'capture-repeated', bytes: null, text };
+  });
 }
 
 function accountsOf(capture: CaptureEvidence): Record<string, number> {
@@ -191,7 +201,8 @@ function reasonsForDoubt(evidence: HuntEvidence): string[] {
   const { captures, wantedCaptures } = evidence;
   const reasons: string[] = [];
   if (captures.length < wantedCaptures) {
-    reasons.push(`the process ended after ${captures.length} of ${wantedCaptures} captures`);
+    const why = evidence.endedBecause ?? 'the process ended';
+    reasons.push(`${why} after ${captures.length} of ${wantedCaptures} captures`);
   }
   const coverage = Math.min(...captures.map((capture) => capture.line.coverage));
   if (coverage < GOOD_COVERAGE) {

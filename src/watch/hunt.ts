@@ -25,11 +25,23 @@ export interface HuntOptions {
 }
 
 /**
- * Captures `pid` and judges. A target that ends early is judged on what was captured; with fewer than two captures that
- * is an AccessError. Rejects with the signal's reason when aborted; the target is never left stopped.
+ * Captures `pid` and judges. A target that ends early, or cannot be captured any more, is judged on what was captured; with
+ * fewer than two captures that is an AccessError. Rejects with the signal's reason when aborted; the target is never left stopped.
  */
 export async function huntProcess(pid: number, options: HuntOptions): Promise<HuntReport> {
   const live = openCapture(pid);
+  try {
+    return await huntLive(live, options);
+  } finally {
+    live.close();
+  }
+}
+
+/** What a hunt needs of a process. */
+export type CaptureSource = Pick<LiveCapture, 'python' | 'isAlive' | 'capture' | 'findRssBytes'>;
+
+/** The same of a process that is open already, and stays so. */
+export async function huntLive(live: CaptureSource, options: HuntOptions): Promise<HuntReport> {
   const rss: RssSample[] = [];
   const sample = () => {
     const bytes = live.findRssBytes();
@@ -47,33 +59,30 @@ export async function huntProcess(pid: number, options: HuntOptions): Promise<Hu
     return judgeHunt(evidence);
   } finally {
     clearInterval(timer);
-    live.close();
   }
 }
 
 async function captureRounds(
-  live: LiveCapture,
+  live: CaptureSource,
   collector: EvidenceCollector,
   options: HuntOptions,
 ): Promise<void> {
   const { snapshots, everySeconds, signal, onProgress } = options;
-  const startedAt = performance.now();
+  let dueAt = performance.now();
   for (let i = 0; i < snapshots; i++) {
-    const dueAt = startedAt + i * everySeconds * 1000;
     await sleepUntil(dueAt, signal, (seconds) =>
       onProgress(`Python ${live.python}, capture ${i + 1} of ${snapshots} in ${seconds} s`),
     );
     try {
-      collector.add(await captureWithRetries(live, i, options));
+      const { graph, beganAt } = await captureWithRetries(live, i, collector, options);
+      collector.add(graph);
+      // A capture that came late (it was tried again) does not make the next round a short one.
+      dueAt = beganAt + everySeconds * 1000;
     } catch (error) {
-      if (
-        !(error instanceof AccessError) ||
-        collector.captureCount < FEWEST_CAPTURES ||
-        live.isAlive
-      ) {
-        throw error;
-      }
-      onProgress(`the process ended after ${collector.captureCount} captures`);
+      if (!(error instanceof AccessError) || collector.captureCount < FEWEST_CAPTURES) throw error;
+      const { reason } = error.text;
+      collector.noteEnd(live.isAlive ? `capture ${i + 1} failed (${reason})` : 'the process ended');
+      onProgress(`no more captures after ${collector.captureCount}`);
       break;
     }
   }
@@ -81,22 +90,26 @@ async function captureRounds(
 
 /** A later capture that fails on a process that lives (a thread that did not stop, say) is not the end of a long hunt. */
 async function captureWithRetries(
-  live: LiveCapture,
+  live: CaptureSource,
   index: number,
+  collector: EvidenceCollector,
   { snapshots, signal, onProgress }: HuntOptions,
-): Promise<HeapGraph> {
+): Promise<{ graph: HeapGraph; beganAt: number }> {
   const title = `capture ${index + 1} of ${snapshots}`;
   for (let retry = 0; ; retry++) {
+    const beganAt = performance.now();
     try {
-      return await live.capture({
+      const graph = await live.capture({
         signal,
         onProgress: (phase, done) =>
           onProgress(`${title}: ${phase}${done > 0 ? ` ${done} objects` : ''}`),
       });
+      return { graph, beganAt };
     } catch (error) {
       const isLast = index === 0 || retry === RETRIES || !live.isAlive;
       if (!(error instanceof AccessError) || isLast) throw error;
       onProgress(`${title}: ${error.text.reason}; trying again`);
+      collector.noteRetry(index, error.text.reason);
       await sleep(RETRY_MS, signal);
     }
   }
