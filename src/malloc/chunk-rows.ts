@@ -80,8 +80,11 @@ export class ChunkRowsBuilder {
   }
 
   finish(image: MemoryImage): ChunkRows {
-    const { length } = this;
-    const headerWord = this.headerWord.slice(0, length + 1);
+    // The end of the last segment may be the end of the image.
+    const isLastEmpty = this.length > 0 && this.headerWord[this.length - 1] >= image.endWord;
+    const length = isLastEmpty ? this.length - 1 : this.length;
+    const headerWord = new Uint32Array(length + 1);
+    headerWord.set(this.headerWord.subarray(0, length));
     headerWord[length] = image.endWord;
     return {
       length,

@@ -92,15 +92,19 @@ export function walkSegment(context: WalkContext, segment: Segment): void {
     const stop = walkChunks(context, segment, at);
     at = stop.address;
     if (at >= segment.end) break;
-    pushGap(context, at, segment);
-    if (stop.why === 'end') break;
     if (stop.why === 'missing') problems.add('malloc-header-not-copied', at);
     if (stop.why === 'size') {
       context.corruption.add('malloc-size-impossible', at, 'size of chunk impossible');
     }
-    const next = findResume(context, segment, at);
+    // Where a size is damaged and still possible, it is the next chunk that looks impossible.
+    const suspect = stop.why === 'size' ? stop.lastBytes : 0;
+    const next = stop.why === 'end' ? undefined : findResume(context, segment, at - suspect);
+    if (next !== undefined && next < at) rows.state[rows.length - 1] = GAP;
+    else pushGap(context, at, segment);
     if (next === undefined) {
-      if (stop.why !== 'fencepost') problems.add('malloc-walk-ended-early', at);
+      if (stop.why === 'missing' || stop.why === 'size') {
+        problems.add('malloc-walk-ended-early', at);
+      }
       break;
     }
     at = next;
@@ -123,6 +127,8 @@ const pushGap = ({ image, rows }: WalkContext, from: Address, segment: Segment):
 interface Stop {
   address: Address;
   why: 'end' | 'missing' | 'size' | 'fencepost';
+  /** Size of the chunk before it; 0 if there was none. */
+  lastBytes: number;
 }
 
 /** Walks from `from` on until the segment ends or its chunks do. */
@@ -139,7 +145,7 @@ function walkChunks(context: WalkContext, segment: Segment, from: Address): Stop
   while (at < end) {
     if (word === 0) {
       word = image.wordAtAddress(at + 8);
-      if (word === 0) return { address: at, why: 'missing' };
+      if (word === 0) return { address: at, why: 'missing', lastBytes: 0 };
       runEnd = image.runEnd(word);
     }
     const lo = halves[2 * word];
@@ -153,17 +159,20 @@ function walkChunks(context: WalkContext, segment: Segment, from: Address): Stop
         corruption.add('malloc-prev-size-differs', at, 'prev_size is not the size before it');
       }
     }
-    if (!isChunk) return { address: at, why: whyEnded(context, segment, at, size) };
+    if (!isChunk) {
+      const why = whyEnded(context, segment, at, size);
+      return { address: at, why, lastBytes: previousBytes };
+    }
     const row = rows.push(word, size, at === top ? TOP : IN_USE, arena);
-    if (row < 0) return { address: end, why: 'end' };
-    if (at === top) return { address: at + size, why: 'fencepost' };
+    if (row < 0) return { address: end, why: 'end', lastBytes: 0 };
+    if (at === top) return { address: at + size, why: 'fencepost', lastBytes: 0 };
     previousRow = row;
     previousBytes = size;
     at += size;
     word += size / 8;
     if (word >= runEnd) word = 0;
   }
-  return { address: at, why: 'end' };
+  return { address: at, why: 'end', lastBytes: 0 };
 }
 
 /** What a header that is no chunk's means. */

@@ -12,7 +12,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define MOST 200000
+#define MOST (1 << 20)
 
 struct mallinfo_wide { size_t arena, ordblks, smblks, hblks, hblkhd, usmblks, fsmblks, uordblks, fordblks, keepcost; };
 
@@ -131,7 +131,7 @@ static size_t anonymous_kib (void)
   return line == NULL ? 0 : strtoul (line + 11, NULL, 10);
 }
 
-static void report (struct mallinfo_wide (*mallinfo2_function) (void))
+static void report (struct mallinfo_wide (*mallinfo2_function) (void), int tells_blocks)
 {
   struct mallinfo_wide m = { 0 };
   if (mallinfo2_function != NULL) m = mallinfo2_function ();
@@ -144,7 +144,7 @@ static void report (struct mallinfo_wide (*mallinfo2_function) (void))
   print ("{\"arena\":%zu,\"ordblks\":%zu,\"smblks\":%zu,\"hblks\":%zu,\"hblkhd\":%zu,\"fsmblks\":%zu,\"uordblks\":%zu,"
          "\"fordblks\":%zu,\"keepcost\":%zu,\"live\":[", m.arena, m.ordblks, m.smblks, m.hblks, m.hblkhd, m.fsmblks,
          m.uordblks, m.fordblks, m.keepcost);
-  for (int i = 0, first = 1; i < block_count; i++)
+  for (int i = 0, first = 1; tells_blocks && i < block_count; i++)
     if (blocks[i] != NULL)
       {
         print ("%s[%zu,%zu]", first ? "" : ",", (size_t) blocks[i], malloc_usable_size (blocks[i]));
@@ -156,7 +156,7 @@ static void report (struct mallinfo_wide (*mallinfo2_function) (void))
   flush_out ();
 }
 
-/* Frees every `free_every`th block, reports, and then trims for each line of its input. Allocates nothing. */
+/* Frees every `free_every`th block (none: 0; and tells of none: -1), reports, and then trims for each line of its input. Allocates nothing. */
 void serve (void *mallinfo2_function, int free_every)
 {
   char line[64];
@@ -166,7 +166,7 @@ void serve (void *mallinfo2_function, int free_every)
       free (blocks[i]);
       blocks[i] = NULL;
     }
-  report ((struct mallinfo_wide (*) (void)) mallinfo2_function);
+  report ((struct mallinfo_wide (*) (void)) mallinfo2_function, free_every >= 0);
   while (read (0, line, sizeof line) > 0)
     {
       size_t before = anonymous_kib ();
