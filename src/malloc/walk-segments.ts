@@ -25,6 +25,9 @@ const TWO_32 = 2 ** 32;
 const FENCEPOST_BYTES = 16;
 /** Chunks behind a place where a broken walk may go on, if they do not lead to the end before. */
 const CHAIN_LENGTH = 4096;
+/** Of a chain that leads to another damaged place. */
+const LEAST_CHAIN_LENGTH = 64;
+const LEAST_CHANGES = 8;
 /** Headers looked at in all to find places where broken walks go on. */
 const MAX_RESUME_STEPS = 30_000_000;
 const MAX_CORRUPTION = 64;
@@ -209,8 +212,9 @@ function findResume(context: WalkContext, segment: Segment, from: Address): Addr
 }
 
 /**
- * Where the chain of chunks that begins at `from` ends: at the top, at the end, at fenceposts, or after `most` chunks;
- * undefined if it leads to something that is no chunk. A chain that leads to what was not copied counts from 64 on.
+ * Where the chain of chunks that begins at `from` ends: at the top, at the end, at fenceposts, or after `most` chunks. If it
+ * leads to what is no chunk or was not copied, it must be long and of many sizes (an array of small numbers looks like
+ * chunks of one size); else undefined.
  */
 export function leadsOn(
   context: WalkContext,
@@ -223,24 +227,31 @@ export function leadsOn(
   const forbidden = arena === 0 ? IS_MMAPPED | NON_MAIN_ARENA | 8 : IS_MMAPPED | 8;
   let at = from;
   let previousBytes = 0;
-  for (let steps = 0; steps < most; steps++) {
-    context.resumeSteps--;
-    if (at === end) return at;
+  let changes = 0;
+  let steps = 0;
+  for (; steps < most && at !== end; steps++) {
     const word = image.wordAtAddress(at + 8);
-    if (word === 0) return steps >= 64 ? at : undefined;
+    if (word === 0) break;
     const lo = halves[2 * word];
     const size = halves[2 * word + 1] * TWO_32 + (lo - (lo & 15));
-    if ((lo & forbidden) !== 0) return undefined;
-    if ((lo & PREV_INUSE) === 0 && previousBytes > 0) {
-      if (halves[2 * word - 2] !== previousBytes % TWO_32) return undefined;
-    } else if ((lo & PREV_INUSE) === 0 && steps === 0) return undefined;
-    if (at === top) return at + size === end || at + size <= end ? at + size : undefined;
-    if (size === FENCEPOST_BYTES && steps > 0) return findFenceEnd(image, at, end);
-    if (size < MIN_CHUNK_BYTES || at + size > end) return undefined;
+    if ((lo & forbidden) !== 0) break;
+    if ((lo & PREV_INUSE) === 0) {
+      if (steps === 0 || halves[2 * word - 2] !== previousBytes % TWO_32) break;
+    }
+    const isFence = size === FENCEPOST_BYTES && steps > 0;
+    if (at === top || isFence) {
+      context.resumeSteps -= steps;
+      if (isFence) return findFenceEnd(image, at, end);
+      return at + size <= end ? at + size : undefined;
+    }
+    if (size < MIN_CHUNK_BYTES || at + size > end) break;
+    if (size !== previousBytes) changes++;
     previousBytes = size;
     at += size;
   }
-  return at;
+  context.resumeSteps -= steps + 1;
+  const isLong = steps >= LEAST_CHAIN_LENGTH && changes >= LEAST_CHANGES;
+  return at === end || steps === most || isLong ? at : undefined;
 }
 
 /**
