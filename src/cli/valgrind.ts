@@ -22,7 +22,10 @@ export function addValgrindCommand(program: Command, session: Session): void {
     .description('what native code lost, by call site: runs a program under memcheck')
     .usage('[options] -- CMD [ARGUMENT ...]')
     .option('--pymalloc', "keep Python's own allocator: faster, objects of extensions are not seen")
-    .option('--trace-children', 'check the programs that it starts as well')
+    .option(
+      '--trace-children',
+      'check the programs that it starts as well (but no children that are forks of itself)',
+    )
     .option(
       '--suppressions <file>',
       "drop what this file of valgrind's format matches (may be repeated)",

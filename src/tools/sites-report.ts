@@ -118,7 +118,7 @@ function formatAdvice(site: LossSite, onlyIndirect: boolean): string {
     return 'Allocated while the module was imported: once in a process, which is no growth.';
   }
   if (site.makesObject) {
-    return `${site.allocator} ${where} returns a new reference that nobody gives up: a Py_DECREF is missing, or a function that steals it was expected to.`;
+    return `The object that ${site.allocator} made ${where} has a reference that nobody gives up: a Py_DECREF is missing, or a function that steals references was expected to take it.`;
   }
   if (site.pythonName?.endsWith('__cinit__') === true || site.pythonName?.endsWith('__init__')) {
     return `Free what ${site.pythonName} allocates ${where} in __dealloc__, and before it is allocated again.`;
@@ -217,8 +217,7 @@ export function listProgramNotes(
       `Python's option ${flags[0]} ignores PYTHONMALLOC: objects of extensions are not seen`,
     );
   }
-  if (processes > 1) {
-    notes.push(`${processes} processes: what was lost before a fork counts in each of them`);
-  }
+  if (processes > 1)
+    notes.push(`${processes} programs were checked; losses at the same place are added up`);
   return notes;
 }

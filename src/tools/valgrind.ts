@@ -23,6 +23,7 @@ import { decodeMemcheckXml, type MemcheckFile } from './valgrind-xml.ts';
 export interface ValgrindOptions {
   /** Leave Python's own allocator on: faster, but what it gave out is seen as its arenas only. */
   readonly pymalloc: boolean;
+  /** Check programs that it starts as well. Children that are forked and run no other program are never checked. */
   readonly traceChildren: boolean;
   /** Suppression files besides ours. */
   readonly suppressions: readonly string[];
@@ -95,7 +96,8 @@ const listFlags = (options: ValgrindOptions, folder: string): string[] => [
   '--vgdb=no',
   '--fair-sched=try',
   `--trace-children=${options.traceChildren ? 'yes' : 'no'}`,
-  `--child-silent-after-fork=${options.traceChildren ? 'no' : 'yes'}`,
+  // Valgrind (3.19) lets a forked child write into its parent's XML, between its lines.
+  '--child-silent-after-fork=yes',
   ...[SUPPRESSIONS, ...options.suppressions].map((file) => `--suppressions=${file}`),
   '--xml=yes',
   `--xml-file=${folder}/%p.xml`,
