@@ -1,11 +1,12 @@
 // The text of each published JSON Schema, made from the zod schemas: for `emit-schemas.ts` and the test that compares.
 
 import { z } from 'zod';
+import { nativeSitesSchemas } from '../src/report/native-sites-schema.ts';
 import { reportSchemas } from '../src/report/schemas.ts';
 
 /** [`hunt@1`, JSON text] for every report. */
 export function formatJsonSchemas(): [name: string, text: string][] {
-  return Object.entries(reportSchemas).map(([name, schema]) => {
+  return Object.entries({ ...reportSchemas, ...nativeSitesSchemas }).map(([name, schema]) => {
     const json = z.toJSONSchema(schema, {
       override: ({ jsonSchema }) => {
         // Ours are strict so that tests catch an undocumented field; readers must tolerate fields of later releases.

@@ -109,6 +109,12 @@ export const heaptrackSchema = z.strictObject({
   ...report,
 });
 
+/** By the names under which they are published, as `reportSchemas`. */
+export const nativeSitesSchemas = {
+  'valgrind@1': valgrindSchema,
+  'heaptrack@1': heaptrackSchema,
+} as const;
+
 export type ValgrindReport = z.infer<typeof valgrindSchema>;
 export type HeaptrackReport = z.infer<typeof heaptrackSchema>;
 export type NativeSitesReport = ValgrindReport | HeaptrackReport;

@@ -54,7 +54,7 @@ describe('wrong use', () => {
     [['show', '1', 'xyz'], 'address'],
     [['nonsense'], 'unknown command'],
     [['top', '1', '--nonsense'], 'unknown option'],
-    [['top', '--', 'python'], 'only hunt starts programs'],
+    [['top', '--', 'python'], 'start programs'],
     [['hunt', '--'], 'What to hunt'],
     [['hunt', '--', 'no-such-program-at-all'], 'no such program'],
     [['demo', 'no-such-demo'], 'leakscope demo --list'],
@@ -70,7 +70,7 @@ describe('wrong use', () => {
     const { stdout } = await runCommand('--help');
     const commands = [...stdout.matchAll(/^ {2}([a-z]+) .*$/gm)].map((match) => match[1]);
 
-    expect(commands).toHaveLength(11);
+    expect(commands.length).toBeGreaterThanOrEqual(13);
     for (const command of commands) {
       const help = await runCommand(command, '--help');
       expect({ command, code: help.code }).toEqual({ command, code: 0 });
