@@ -20,7 +20,7 @@ import type { MallocHeap } from '../malloc/malloc-heap.ts';
 import { computeTrim } from '../malloc/trim.ts';
 import type { MappingResidency } from '../memory/copy-layout.ts';
 import { isFileMapping } from '../memory/mappings.ts';
-import { PAGE_SIZE } from '../memory/memory-image.ts';
+import { type MemoryImage, PAGE_SIZE } from '../memory/memory-image.ts';
 import type { BlockSpace } from './block-space.ts';
 import { type BlockMarks, Mark } from './mark-blocks.ts';
 import { computeAllocatorRegions, forEachGap, type Region, type StackMapping } from './regions.ts';
@@ -103,20 +103,17 @@ function addPymalloc(
     if (arena >= 0) liveByArena[arena] += bytes;
   });
   let residentBytes = 0;
+  const rows = ['dense', 'sparse'].map((name) => newArena('pymalloc', name));
   for (const [row, { start, end }] of pymalloc.arenas.entries()) {
     const own = resident.countBytes(start, end);
     residentBytes += own;
-    arenas.push({
-      allocator: 'pymalloc',
-      name: 'pymalloc',
-      address: start,
-      residentBytes: own,
-      usedBytes: liveByArena[row],
-      trimmableBytes: 0,
-      stuckBytes: Math.max(0, own - liveByArena[row]),
-      topBytes: 0,
-    });
+    const arena = rows[isSparse(liveByArena[row], own) ? 1 : 0];
+    arena.count++;
+    arena.residentBytes += own;
+    arena.usedBytes += liveByArena[row];
+    arena.stuckBytes += Math.max(0, own - liveByArena[row]);
   }
+  arenas.push(...rows.filter(({ count }) => count > 0));
   const { usedPools, usedPoolBytes } = countUsedPools(pymalloc, space, resident);
   const headers = usedPools * POOL_HEADER_BYTES;
   accounts.pymallocFreeBlocks += Math.max(0, usedPoolBytes - headers - liveBytes);
@@ -130,6 +127,22 @@ function addPymalloc(
 }
 
 const POOL_HEADER_BYTES = 48;
+
+/** Whether most of an arena is free. */
+export const isSparse = (usedBytes: number, residentBytes: number): boolean =>
+  residentBytes > 0 && usedBytes * 2 < residentBytes;
+
+const newArena = (allocator: ArenaFacts['allocator'], name: string): ArenaFacts => ({
+  allocator,
+  name,
+  count: 0,
+  residentBytes: 0,
+  usedBytes: 0,
+  trimmableBytes: 0,
+  trimmableTopBytes: 0,
+  stuckBytes: 0,
+  topBytes: 0,
+});
 
 function countUsedPools(
   { poolWord, poolBytes }: Pymalloc,
@@ -165,7 +178,8 @@ function addMalloc(inputs: LedgerInputs, accounts: Accounts, arenas: ArenaFacts[
     return [];
   }
   const used = new Float64Array(heap.arenas.length + 1);
-  let cached = 0;
+  /** In the caches of threads: free for the program, and not for malloc_trim. */
+  const cached = new Float64Array(heap.arenas.length + 1);
   const { length, headerWord, state, sizeUnits, arena } = heap.rows;
   for (let row = 0; row < length; row++) {
     const kind = state[row];
@@ -175,17 +189,17 @@ function addMalloc(inputs: LedgerInputs, accounts: Accounts, arenas: ArenaFacts[
     if (bytes === 0 || kind > 5 || space.isInPool(headerWord[row] + 1)) continue;
     const address = image.addressOfWord(headerWord[row]) - 8;
     const own = resident.countBytes(address, address + bytes);
-    if (kind === TCACHE) cached += own;
+    if (kind === TCACHE) cached[Math.min(arena[row], heap.arenas.length)] += own;
     else {
       accounts[accountOf(marks, headerWord[row] + 1)] += own;
       used[Math.min(arena[row], heap.arenas.length)] += own;
     }
   }
   const trim = computeTrim(heap, image);
-  const rows = buildMallocArenas(heap, resident, used, trim);
-  arenas.push(...rows);
+  arenas.push(...buildMallocArenas(heap, inputs, used, cached, trim));
+  const cachedBytes = cached.reduce((sum, bytes) => sum + bytes, 0);
   accounts.mallocTrimmable += trim.releasedBytes;
-  accounts.mallocStuck += cached;
+  accounts.mallocStuck += cachedBytes;
   for (const each of trim.arenas) {
     accounts.mallocTop += each.topBytes;
     accounts.mallocStuck += each.stuckBytes;
@@ -194,7 +208,7 @@ function addMalloc(inputs: LedgerInputs, accounts: Accounts, arenas: ArenaFacts[
   for (const { start, end } of heap.segments) residentBytes += resident.countBytes(start, end);
   const known =
     used.reduce((sum, bytes) => sum + bytes, 0) +
-    cached +
+    cachedBytes +
     trim.releasedBytes +
     trim.arenas.reduce((sum, each) => sum + each.topBytes + each.stuckBytes, 0);
   accounts.mallocOverhead += Math.max(0, residentBytes - known);
@@ -203,35 +217,45 @@ function addMalloc(inputs: LedgerInputs, accounts: Accounts, arenas: ArenaFacts[
 
 function buildMallocArenas(
   heap: MallocHeap,
-  resident: ResidentRanges,
+  { space: { image }, resident }: LedgerInputs,
   used: Float64Array,
+  cached: Float64Array,
   trim: ReturnType<typeof computeTrim>,
 ): ArenaFacts[] {
   const residentBytes = new Float64Array(heap.arenas.length + 1);
   for (const { arena, start, end } of heap.segments) {
     residentBytes[Math.min(arena, heap.arenas.length)] += resident.countBytes(start, end);
   }
-  const rows: ArenaFacts[] = heap.arenas.map((arena, row) => ({
-    allocator: 'malloc',
-    name: arena.isMain ? 'main' : `thread ${row}`,
-    address: arena.address,
+  const top = countTops(heap, image, resident);
+  const rows = heap.arenas.map((arena, row) => ({
+    ...newArena('malloc', arena.isMain ? 'main' : `thread ${row}`),
+    count: 1,
     residentBytes: residentBytes[row],
     usedBytes: used[row],
     trimmableBytes: trim.arenas[row].releasedBytes,
-    stuckBytes: trim.arenas[row].stuckBytes,
+    trimmableTopBytes: Math.max(0, top[row] - trim.arenas[row].topBytes),
+    stuckBytes: trim.arenas[row].stuckBytes + cached[row],
     topBytes: trim.arenas[row].topBytes,
   }));
   rows.push({
-    allocator: 'malloc',
-    name: 'mmapped',
-    address: 0,
+    ...newArena('malloc', 'mmapped'),
+    count: heap.mmapped.chunks,
     residentBytes: residentBytes[heap.arenas.length],
     usedBytes: used[heap.arenas.length],
-    trimmableBytes: 0,
-    stuckBytes: 0,
-    topBytes: 0,
   });
   return rows;
+}
+
+/** Per arena: resident bytes of its topmost chunk. */
+function countTops(heap: MallocHeap, image: MemoryImage, resident: ResidentRanges): Float64Array {
+  const bytes = new Float64Array(heap.arenas.length);
+  const { length, state, headerWord, sizeUnits, arena } = heap.rows;
+  for (let row = 0; row < length; row++) {
+    if (state[row] !== TOP || arena[row] >= bytes.length) continue;
+    const start = image.addressOfWord(headerWord[row]) - 8;
+    bytes[arena[row]] += resident.countBytes(start, start + sizeUnits[row] * 16);
+  }
+  return bytes;
 }
 
 // ---- what no allocator has

@@ -6,7 +6,7 @@ import type { Problems } from '../base/problems.ts';
 import type { PythonRuntime } from '../cpython/find-runtime.ts';
 import type { Pymalloc } from '../cpython/pymalloc.ts';
 import { NodeFlag } from '../graph/heap-graph.ts';
-import type { NativeHeap } from '../graph/native-heap.ts';
+import { countFree, type NativeHeap } from '../graph/native-heap.ts';
 import type { FoundAllocator } from '../malloc/allocators.ts';
 import type { BulkRange } from '../malloc/bulk.ts';
 import { readMallocHeap } from '../malloc/malloc-heap.ts';
@@ -18,10 +18,15 @@ import { makeSignatureFinder, type NameAddress } from './block-signatures.ts';
 import { BlockSpace } from './block-space.ts';
 import { buildLedger } from './build-ledger.ts';
 import { findNative } from './find-native.ts';
+import { findPins } from './find-pins.ts';
 import { listNativeBlocks } from './native-blocks.ts';
 import { computeAllocatorRegions, findRootRanges, findStacks } from './regions.ts';
 import { ResidentRanges } from './resident-ranges.ts';
 import type { FoundRoot, SortedObjects } from './sort-found.ts';
+
+/** Below this, nobody asks who holds free memory. */
+const LEAST_FREE_BYTES = 4 << 20;
+const NOTABLE_FREE_SHARE = 0.1;
 
 /** What the copy knows beside its pages. */
 export interface NativeSource {
@@ -32,6 +37,7 @@ export interface NativeSource {
   skipped: readonly BulkRange[];
   skippedRuns: readonly PageRun[];
   rssBytes: number;
+  pssBytes: number | undefined;
   allocator: FoundAllocator;
   nameAddress: NameAddress;
 }
@@ -90,10 +96,12 @@ export function buildNative(options: BuildNativeOptions): {
     rssBytes: source.rssBytes,
     foreignObjectBytes: heap === undefined ? countForeignBytes(space, sorted) : 0,
   });
+  const isMuchFree =
+    countFree(ledger) > Math.max(LEAST_FREE_BYTES, ledger.rssBytes * NOTABLE_FREE_SHARE);
   const native: NativeHeap = {
     ...columns,
     facts: {
-      ledger,
+      ledger: { ...ledger, pssBytes: source.pssBytes },
       allocator: heap === undefined ? source.allocator.name : 'glibc',
       evidence: [source.allocator.evidence, ...(heap?.method ?? [])],
       blocksAreKnown: heap !== undefined,
@@ -101,6 +109,7 @@ export function buildNative(options: BuildNativeOptions): {
       threads,
       mappings,
       arenas,
+      pins: isMuchFree ? findPins(space, sorted, resident) : [],
       corruption: (heap?.corruption ?? []).map(
         ({ address, what }) => `0x${address.toString(16)}: ${what}`,
       ),

@@ -21,6 +21,8 @@ import { AddressNames } from './name-addresses.ts';
 export interface CaptureOptions {
   /** Whether to look at the memory outside of Python objects, too: ledger, blocks of C code. Default false. */
   native?: boolean;
+  /** Whether to measure the proportional set as well, which makes the pause longer. Default false. */
+  wantsPss?: boolean;
   /** Called between phases and now and then within them; `done` is a count of objects, 0 where it is unknown. */
   onProgress?: (phase: string, done: number) => void;
   /** Aborts between phases with the signal's reason; the target is never left stopped. */
@@ -82,6 +84,7 @@ export class LiveCapture {
         skipped = findSkipped(frozen);
         return skipped;
       },
+      wantsPss: options.wantsPss === true,
       check: (memory) => this.collectingAddresses.every((address) => isZero(memory, address)),
     });
     await report('decoding');
@@ -123,6 +126,7 @@ export class LiveCapture {
       skipped,
       skippedRuns: copy.skippedRuns,
       rssBytes: copy.rssBytes,
+      pssBytes: copy.pssBytes,
       allocator: this.allocator,
       nameAddress: this.names.namerFor(copy.mappings),
     };

@@ -12,6 +12,7 @@ import { addGraphCommand } from './graph.ts';
 import { addGrowthCommand } from './growth.ts';
 import { addHeaptrackCommand } from './heaptrack.ts';
 import { addHuntCommand } from './hunt.ts';
+import { addLedgerCommand } from './ledger.ts';
 import { addNewCommand } from './new.ts';
 import { addPathCommand } from './path.ts';
 import { addPsCommand } from './ps.ts';
@@ -51,6 +52,7 @@ function buildProgram(session: Session): Command {
     addShowCommand,
     addPathCommand,
     addGraphCommand,
+    addLedgerCommand,
     addValgrindCommand,
     addHeaptrackCommand,
     addDemoCommand,

@@ -3,6 +3,7 @@
 import { existsSync, statSync } from 'node:fs';
 import { UsageError } from '../base/errors.ts';
 import { formatNumberOf } from '../base/format.ts';
+import type { CaptureOptions } from '../capture/capture-heap.ts';
 import { readSnapshotFile } from '../capture/snapshot-file.ts';
 import type { HeapGraph } from '../graph/heap-graph.ts';
 import { openPython } from './resolve-target.ts';
@@ -43,20 +44,34 @@ export function parsePid(text: string): number {
   });
 }
 
+type NativeOptions = Pick<CaptureOptions, 'native' | 'wantsPss'>;
+
 /** Captures the process or reads the file. */
-export async function loadGraph(target: Target, session: Session): Promise<HeapGraph> {
+export async function loadGraph(
+  target: Target,
+  session: Session,
+  options: NativeOptions = {},
+): Promise<HeapGraph> {
   if (target.kind === 'file') {
     session.progress(`reading ${target.path}`);
     return readSnapshotFile(target.path);
   }
-  return capturePid(target.pid, session);
+  return capturePid(target.pid, session, options);
 }
 
 /** One capture, with progress; a wrapper's pid is refused with the pid of the Python under it. */
-export async function capturePid(pid: number, session: Session): Promise<HeapGraph> {
+export async function capturePid(
+  pid: number,
+  session: Session,
+  options: NativeOptions = {},
+): Promise<HeapGraph> {
   const capture = openPython(pid);
   try {
-    return await capture.capture({ signal: session.signal, onProgress: showProgressOn(session) });
+    return await capture.capture({
+      ...options,
+      signal: session.signal,
+      onProgress: showProgressOn(session),
+    });
   } finally {
     capture.close();
   }

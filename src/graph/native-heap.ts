@@ -41,6 +41,8 @@ export type Account = (typeof ACCOUNTS)[number];
 export interface Ledger {
   /** As the kernel counted it at that moment. */
   rssBytes: number;
+  /** Shared pages divided by who shares them; undefined if it was not asked for. */
+  pssBytes?: number | undefined;
   accounts: Record<Account, number>;
   /** What the accounts do not explain; below 0 if they have more than the kernel counts. */
   residueBytes: number;
@@ -49,6 +51,18 @@ export interface Ledger {
   /** Counters of others for the same thing. */
   checks: LedgerCheck[];
 }
+
+/** Freed by the program, and held by its allocators. */
+export const FREE_ACCOUNTS: readonly Account[] = [
+  'pymallocFreeBlocks',
+  'pymallocFreePools',
+  'mallocTop',
+  'mallocTrimmable',
+  'mallocStuck',
+];
+
+export const countFree = ({ accounts }: Ledger): number =>
+  FREE_ACCOUNTS.reduce((sum, name) => sum + accounts[name], 0);
 
 export interface LedgerCheck {
   /** `mp_.n_mmaps`, `pools by their headers` */
@@ -100,19 +114,33 @@ export interface MappingFacts {
   bytes: number;
 }
 
-/** One arena of malloc, or one of pymalloc's, with what it holds free. */
+/** One arena of malloc, or all of pymalloc's, with what they hold free; resident bytes throughout. */
 export interface ArenaFacts {
   allocator: 'malloc' | 'pymalloc';
-  /** `main`, `thread 3`, `mmapped`, `pymalloc`. */
+  /** `main`, `thread 3`, `mmapped`; of pymalloc `sparse` (mostly free arenas) and `dense`. */
   name: string;
-  address: number;
-  /** Of the system, resident. */
+  /** Arenas in this row. */
+  count: number;
   residentBytes: number;
   usedBytes: number;
-  /** Of the free ones: whole pages that could be returned now, and what survivors hold fast. */
+  /** Of the free ones: whole pages that malloc_trim would return, with the part that is at the end of the heap. */
   trimmableBytes: number;
+  trimmableTopBytes: number;
+  /** Free, in pages in which something is in use. */
   stuckBytes: number;
+  /** Free at the end of a heap that malloc_trim leaves. */
   topBytes: number;
+}
+
+/** What keeps mostly free memory of an allocator: objects of one type, by themselves or by a buffer of theirs. */
+export interface PinFacts {
+  allocator: 'malloc' | 'pymalloc';
+  /** Of Python; `blocks of C code` for what no object owns. */
+  type: string;
+  count: number;
+  bytes: number;
+  /** One of the objects (of the blocks); 0 if there is none. */
+  exampleAddress: number;
 }
 
 export interface NativeFacts {
@@ -127,6 +155,8 @@ export interface NativeFacts {
   threads: ThreadFacts[];
   mappings: MappingFacts[];
   arenas: ArenaFacts[];
+  /** The most bytes first; empty where little is free. */
+  pins: PinFacts[];
   /** Damage seen in malloc's structures, at most a few. */
   corruption: string[];
 }

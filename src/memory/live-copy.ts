@@ -17,7 +17,7 @@ import type { LiveTarget } from './freeze.ts';
 import type { LiveMemory } from './live-memory.ts';
 import { decodeMappings, findMapsText, type Mapping, Pagemap } from './mappings.ts';
 import { allocateImageStorage, MemoryImage, PAGE_SIZE, type PageRun } from './memory-image.ts';
-import { findRssBytes } from './process-status.ts';
+import { findPssBytes, findRssBytes } from './process-status.ts';
 import { readThreadNames, readThreadStates, type ThreadState } from './threads.ts';
 import { UnchangedPages } from './unchanged-pages.ts';
 import { waitMs } from './watchdog.ts';
@@ -44,6 +44,8 @@ export interface CopyOptions {
    * is continued and stopped again a little later, at most 100 times; the last time it is copied all the same.
    */
   check?: (memory: LiveMemory) => boolean;
+  /** Whether to ask for the proportional set as well: some 30 ms of the pause per GB. Default false. */
+  wantsPss?: boolean;
 }
 
 export interface LiveCopy {
@@ -65,6 +67,8 @@ export interface LiveCopy {
   copiedBytes: number;
   /** Resident set of the target at that moment. */
   rssBytes: number;
+  /** Resident set with shared pages divided by who shares them; undefined unless it was wanted. */
+  pssBytes: number | undefined;
   /** What of each mapping is resident; swapped pages of copied ones were read, and thereby are, too. */
   residency: MappingResidency[];
   /** Resident pages of what was skipped. */
@@ -83,6 +87,7 @@ interface Copier {
   findSkipped: (frozen: LiveMemory | undefined) => readonly AddressRange[];
   mapsText: string;
   mappings: Mapping[];
+  wantsPss: boolean;
 }
 
 /** What a stop of the target brought. */
@@ -98,6 +103,7 @@ interface FrozenState {
   threads: ThreadState[];
   at: string;
   rssBytes: number;
+  pssBytes: number | undefined;
   checkPassed: boolean;
 }
 
@@ -113,7 +119,8 @@ export function copyLive(target: LiveTarget, options: CopyOptions = {}): LiveCop
   const files = new UnchangedPages(pid, target.memory);
   const pagemap = Pagemap.open(pid);
   const findSkipped = options.findSkipped ?? (() => []);
-  const copier: Copier = { target, pagemap, files, findSkipped, mapsText, mappings };
+  const wantsPss = options.wantsPss === true;
+  const copier: Copier = { target, pagemap, files, findSkipped, mapsText, mappings, wantsPss };
   try {
     return copyWith(copier, options.check);
   } finally {
@@ -165,7 +172,8 @@ function attemptCopy(
   const placed = copyRuns(layout.runs, target.memory, storage, stillWorking);
   const threads = readThreadStates(target.pid);
   const rssBytes = findRssBytes(target.pid) ?? 0;
-  return { kind: 'copied', mappings, layout, placed, threads, at, rssBytes, checkPassed };
+  const pssBytes = copier.wantsPss ? findPssBytes(target.pid) : undefined;
+  return { kind: 'copied', mappings, layout, placed, threads, at, rssBytes, pssBytes, checkPassed };
 }
 
 function finishCopy(
@@ -174,7 +182,7 @@ function finishCopy(
   state: FrozenState,
   pause: Pick<LiveCopy, 'pauseMs' | 'totalPauseMs' | 'tries'>,
 ): LiveCopy {
-  const { placed, layout, mappings, threads, at, rssBytes, checkPassed } = state;
+  const { placed, layout, mappings, threads, at, rssBytes, pssBytes, checkPassed } = state;
   if (placed.copiedBytes === 0) throw hasNoMemory(target.pid);
   const runs = fillFromFiles(placed, storage, files, target.memory);
   readThreadNames(target.pid, threads);
@@ -187,6 +195,7 @@ function finishCopy(
     checkPassed,
     copiedBytes: placed.copiedBytes,
     rssBytes,
+    pssBytes,
     unreadableBytes: placed.unreadableBytes,
     leftOut: layout.leftOut,
     residency: layout.residency,

@@ -85,6 +85,7 @@ const nativeHeaps: fc.Arbitrary<NativeHeap> = fc
       threads: [{ tid: 1, name: 'main', stackBytes: 8192 }],
       mappings: [{ name: '[anonymous]', account: 'otherAnonymous', count: 2, bytes: 4096 }],
       arenas: [],
+      pins: [],
       corruption: [],
     },
   }));
