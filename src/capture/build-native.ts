@@ -69,7 +69,7 @@ export function buildNative(options: BuildNativeOptions): {
     start: address,
     end: address + (heap?.stateBytes ?? 0),
   }));
-  const { marks, lostNodes, holders } = findNative({
+  const { marks, lostNodes, excess, holders } = findNative({
     space,
     sorted,
     roots: options.roots,
@@ -100,6 +100,8 @@ export function buildNative(options: BuildNativeOptions): {
     countFree(ledger) > Math.max(LEAST_FREE_BYTES, ledger.rssBytes * NOTABLE_FREE_SHARE);
   const native: NativeHeap = {
     ...columns,
+    excessNode: excess.node,
+    excessCount: excess.count,
     facts: {
       ledger: { ...ledger, pssBytes: source.pssBytes },
       allocator: heap === undefined ? source.allocator.name : 'glibc',

@@ -39,10 +39,17 @@ export interface NativeInputs {
   skipped: readonly { start: number; end: number; chunk: number }[];
 }
 
+/** Objects whose reference count is above the pointers to them that exist anywhere, and by how much. */
+export interface ExcessCounts {
+  node: Uint32Array;
+  count: Uint32Array;
+}
+
 export interface NativeMarks {
   marks: BlockMarks;
   /** Nodes whose last reference was lost, without what they hold. */
   lostNodes: BitSet;
+  excess: ExcessCounts;
   /** By the difference of a block's mark to `Mark.retained`. */
   holders: readonly string[];
 }
@@ -70,6 +77,12 @@ const PLAIN_TYPES: ReadonlySet<string> = new Set([
   'array.array',
 ]);
 const MAX_BASES = 128;
+/** Less than this many references too many are not followed. */
+const LEAST_EXCESS = 16;
+const MAX_EXCESS = 4096;
+/** 3.11 gives static objects this count, and counts on from there. NONE is above it, too. */
+const IMMORTAL_COUNT_SINCE_311 = 999_999_999;
+const MAX_EXCESS_SEEN = 1 << 18;
 /** Types whose free lists are arrays. */
 const FREE_LISTED: ReadonlySet<string> = new Set([
   'list',
@@ -91,6 +104,7 @@ export function findNative(inputs: NativeInputs): NativeMarks {
 
   const live = computeLiveNodes(inputs);
   const isPlain = found.types.map(isPlainType);
+  const watched = watchExcess(inputs, marks);
   const typeIds = found.typeId.array;
   for (let node = 0; node < found.word.length; node++) {
     if (hasBit(live, node)) marks.setMark(words[node], Mark.object);
@@ -115,7 +129,60 @@ export function findNative(inputs: NativeInputs): NativeMarks {
     marks.enter(words[node]);
   }
   marks.spread(Mark.garbage);
-  return { marks, lostNodes, holders };
+  const isScanned = (node: number) => !hasBit(live, node) || !isPlain[typeIds[node]];
+  const excess = countExcess(inputs, marks, watched, isScanned);
+  return { marks, lostNodes, excess, holders };
+}
+
+/** Objects with many more references than were found, those with the most first. */
+function watchExcess({ sorted }: NativeInputs, marks: BlockMarks): number[] {
+  const { found, explained } = sorted;
+  const counts = found.referenceCount.array;
+  const nodes: number[] = [];
+  for (let node = 0; node < found.word.length && nodes.length < MAX_EXCESS_SEEN; node++) {
+    if (counts[node] >= IMMORTAL_COUNT_SINCE_311) continue;
+    if (counts[node] >= explained[node] + LEAST_EXCESS) nodes.push(node);
+  }
+  const excessOf = (node: number) => counts[node] - explained[node];
+  const watched = nodes.sort((a, b) => excessOf(b) - excessOf(a)).slice(0, MAX_EXCESS);
+  for (const node of watched) marks.watch(found.word.array[node]);
+  return watched;
+}
+
+/**
+ * Of the watched: the count without the references of roots, those of objects that were not scanned (they are exact), and
+ * the pointers in all that was.
+ */
+function countExcess(
+  { sorted }: NativeInputs,
+  marks: BlockMarks,
+  watched: readonly number[],
+  isScanned: (node: number) => boolean,
+): ExcessCounts {
+  const { found, edgeTarget, explained } = sorted;
+  const isWatched = makeBitSet(found.word.length);
+  for (const node of watched) setBit(isWatched, node);
+  const fromScanned = new Map(watched.map((node) => [node, 0]));
+  const firstEdge = found.firstEdge.array;
+  for (let source = 0; watched.length > 0 && source < found.word.length; source++) {
+    if (!isScanned(source)) continue;
+    for (let edge = firstEdge[source]; edge < firstEdge[source + 1]; edge++) {
+      const target = edgeTarget[edge];
+      if (hasBit(isWatched, target)) fromScanned.set(target, (fromScanned.get(target) ?? 0) + 1);
+    }
+  }
+  const rows = watched
+    .map((node) => {
+      const exact = explained[node] - (fromScanned.get(node) ?? 0);
+      const pointers = marks.countPointers(found.word.array[node]);
+      return { node, count: found.referenceCount.array[node] - exact - pointers };
+    })
+    .filter(({ count }) => count > 0)
+    .sort((a, b) => a.node - b.node);
+  return {
+    node: Uint32Array.from(rows, (row) => row.node),
+    count: Uint32Array.from(rows, (row) => row.count),
+  };
 }
 
 /** The head of a list leads to its first and last object. */

@@ -46,6 +46,8 @@ export class BlockMarks {
   /** Large blocks whose inside was not copied. */
   private readonly skipped: readonly { start: number; end: number; chunk: number }[];
   private readonly dataOffsetWords: number;
+  private readonly watched: BitSet;
+  private readonly pointerCounts = new Map<number, number>();
 
   /** `objectBits`: a bit for each word at which an object begins. */
   constructor(
@@ -58,7 +60,21 @@ export class BlockMarks {
     this.skipped = skipped;
     this.marks = new Uint8Array(Math.ceil(space.image.endWord / UNIT_WORDS));
     this.scanned = makeBitSet(this.marks.length);
+    this.watched = makeBitSet(this.marks.length);
     this.dataOffsetWords = space.pymalloc.dataOffsetWords;
+  }
+
+  /** From now on the pointers to the block around `word` are counted. For some thousand blocks. */
+  watch(word: number): void {
+    const start = this.space.findStart(word);
+    if (start === 0) return;
+    setBit(this.watched, start >>> 1);
+    this.pointerCounts.set(start, 0);
+  }
+
+  /** Pointers to the watched block around `word` in everything that was scanned. */
+  countPointers(word: number): number {
+    return this.pointerCounts.get(this.space.findStart(word)) ?? 0;
   }
 
   /** Mark of the block that begins at `start`. */
@@ -133,6 +149,9 @@ export class BlockMarks {
     const start = word === 0 ? this.findSkipped(lo, hi) : this.space.findStart(word);
     if (start === 0) return;
     const unit = start >>> 1;
+    if (hasBit(this.watched, unit)) {
+      this.pointerCounts.set(start, (this.pointerCounts.get(start) ?? 0) + 1);
+    }
     const known = this.marks[unit];
     if (known === Mark.none || (known === Mark.buffer && mark === Mark.garbage)) {
       this.marks[unit] = mark;

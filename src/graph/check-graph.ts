@@ -59,9 +59,11 @@ export function checkGraph(graph: HeapGraph): string | undefined {
   return checkEdges(graph) ?? checkNative(graph);
 }
 
-function checkNative({ native }: HeapGraph): string | undefined {
+function checkNative({ native, nodeCount }: HeapGraph): string | undefined {
   if (native === undefined) return undefined;
-  const { blockAddress, blockSize, blockGroup, facts } = native;
+  const { blockAddress, blockSize, blockGroup, excessNode, excessCount, facts } = native;
+  if (excessNode.length !== excessCount.length) return 'excessNode and excessCount differ';
+  if (excessNode.some((node) => node >= nodeCount)) return 'excessNode leads nowhere';
   if (blockSize.length !== blockAddress.length || blockGroup.length !== blockAddress.length) {
     return 'the columns of blocks differ in length';
   }

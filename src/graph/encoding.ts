@@ -52,7 +52,13 @@ const COLUMNS = {
   previewStart: 'u32',
 } as const;
 /** There if the capture looked at the memory outside of Python objects. */
-const NATIVE_COLUMNS = { blockAddress: 'f64', blockSize: 'f64', blockGroup: 'u32' } as const;
+const NATIVE_COLUMNS = {
+  blockAddress: 'f64',
+  blockSize: 'f64',
+  blockGroup: 'u32',
+  excessNode: 'u32',
+  excessCount: 'u32',
+} as const;
 const ALL_COLUMNS: Record<string, CellType> = { ...COLUMNS, ...NATIVE_COLUMNS };
 type NativeColumnName = keyof typeof NATIVE_COLUMNS;
 type ColumnName = keyof typeof COLUMNS;
@@ -200,6 +206,8 @@ export function decodeSnapshot(reader: SnapshotReader, inflate: Inflate): HeapGr
             blockAddress: column('blockAddress'),
             blockSize: column('blockSize'),
             blockGroup: column('blockGroup'),
+            excessNode: column('excessNode'),
+            excessCount: column('excessCount'),
             facts: header.native,
           },
         }),

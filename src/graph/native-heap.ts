@@ -168,5 +168,8 @@ export interface NativeHeap {
   readonly blockSize: Float64Array;
   /** Per block: row of `facts.groups`. */
   readonly blockGroup: Uint32Array;
+  /** Nodes, ascending, whose reference count is above the pointers to them that exist anywhere, and by how much. */
+  readonly excessNode: Uint32Array;
+  readonly excessCount: Uint32Array;
   readonly facts: NativeFacts;
 }

@@ -55,6 +55,8 @@ const nativeHeaps: fc.Arbitrary<NativeHeap> = fc
     ),
     blockSize: Float64Array.from(blocks, (each) => 32 + each * 16),
     blockGroup: new Uint32Array(blocks.length),
+    excessNode: Uint32Array.of(1, 3),
+    excessCount: Uint32Array.of(20, 5000),
     facts: {
       ledger: {
         rssBytes,
