@@ -86,7 +86,7 @@ function findLimitAmong(graph: HeapGraph, node: NodeIndex | undefined): Limit | 
     const name = findKeyText(graph, edge);
     if (name === undefined || !LIMIT_NAME.test(name)) continue;
     const text = findPreview(graph, graph.edgeTarget[edge]) ?? '';
-    if (/^\d+$/.test(text)) return { name: name.replace(/^_+/, ''), value: Number(text) };
+    if (/^\d+$/.test(text)) return { name: name.replace(/^_(\w*?__)?/, ''), value: Number(text) };
   }
   return undefined;
 }

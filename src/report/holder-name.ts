@@ -1,9 +1,9 @@
 // How the program calls the container that grows, and which of its functions name it: where a reader must look.
 
 import { findFunctionsNaming } from '../analysis/code-names.ts';
-import { isStandardName } from '../analysis/module-origin.ts';
+import { findModuleOrigin, isStandardName, type ModuleOrigin } from '../analysis/module-origin.ts';
 import type { HeapPath, PathStep } from '../analysis/path-steps.ts';
-import { EdgeKind, type HeapGraph, type NodeIndex, RootKind } from '../graph/heap-graph.ts';
+import { EdgeKind, type HeapGraph, NONE, type NodeIndex, RootKind } from '../graph/heap-graph.ts';
 
 /** The functions to look into: those that name the holder. Handlers of a logger are added by a method. */
 export function findAddingFunctions(
@@ -18,9 +18,11 @@ export function findAddingFunctions(
   const found = findFunctionsNaming(graph, holderName, step?.label.startsWith('[') === true);
   // The code of a module only makes the holder.
   const functions = found.filter((text) => !/\.?<module> at /.test(text));
+  const ofProgram = functions.filter((text) => originOf(graph, text) === 'application');
   const owner = ownerOf(path, step);
   const isOfOwner = (text: string) => Number(owner !== undefined && text.startsWith(`${owner}.`));
-  return (functions.length === 0 ? found : functions).sort((a, b) => isOfOwner(b) - isOfOwner(a));
+  const best = [ofProgram, functions, found].find((each) => each.length > 0) ?? [];
+  return best.sort((a, b) => isOfOwner(b) - isOfOwner(a));
 }
 
 /** The class whose attribute it is. */
@@ -31,21 +33,59 @@ function ownerOf(path: HeapPath, step: PathStep | undefined): string | undefined
 
 /**
  * The name under which the program knows the holder: the last attribute, variable or key before it that is not an inner
- * part of an object of the standard library (`jobs` and not `queue` for `jobs.queue`), if there is one.
+ * part of an object of a library (`jobs` and not `queue` for `jobs.queue`), if there is one.
  */
-export function nameOfHolder(path: HeapPath, holder: NodeIndex | undefined): string | undefined {
+export function nameOfHolder(
+  graph: HeapGraph,
+  path: HeapPath,
+  holder: NodeIndex | undefined,
+): string | undefined {
   let lastName: string | undefined;
   let ownName: string | undefined;
-  const inProgram = path.rootKind !== RootKind.module || !isStandardName(`${path.rootLabel}.`);
   for (const [i, step] of path.steps.entries()) {
     const name = step.kind === EdgeKind.internal ? undefined : nameOfStep(step);
     if (name !== undefined) {
       lastName = name;
-      if (inProgram && name !== 'self' && !isPartOfLibrary(path, i)) ownName = name;
+      if (name !== 'self' && isOfProgram(graph, path, i)) ownName = name;
     }
     if (step.node === holder) break;
   }
   return ownName ?? lastName;
+}
+
+/** Whether the program chose the name: a key, an attribute of one of its classes, a variable of one of its modules. */
+function isOfProgram(graph: HeapGraph, path: HeapPath, at: number): boolean {
+  const { steps, rootKind, rootLabel } = path;
+  if (steps[at].label.startsWith('[')) return true;
+  const owner = at === 0 ? '' : steps[at - 1].typeName;
+  if (owner.includes('.')) return originOf(graph, owner) === 'application';
+  return rootKind !== RootKind.module || originOf(graph, `${rootLabel}.`) === 'application';
+}
+
+/** Position on the path of the first object of a library one of whose attributes the path goes on with. */
+export function findLibraryObject(graph: HeapGraph, { steps }: HeapPath): number | undefined {
+  const at = steps.findIndex(
+    ({ typeName }, i) =>
+      typeName.includes('.') &&
+      steps[i + 1]?.label.startsWith('.') &&
+      originOf(graph, typeName) !== 'application',
+  );
+  return at < 0 ? undefined : at;
+}
+
+/** Where the module of `app.sessions.Session`, or of a function's name, comes from. */
+function originOf(graph: HeapGraph, qualifiedName: string): ModuleOrigin {
+  if (isStandardName(qualifiedName)) return 'standard';
+  const { rootKind, rootLabel, rootNode, strings } = graph;
+  let module = '';
+  let node = NONE;
+  for (let root = 0; root < rootNode.length; root++) {
+    if (rootKind[root] !== RootKind.module || rootLabel[root] === NONE) continue;
+    const label = strings[rootLabel[root]];
+    if (label.length <= module.length || !qualifiedName.startsWith(`${label}.`)) continue;
+    [module, node] = [label, rootNode[root]];
+  }
+  return node === NONE ? 'application' : findModuleOrigin(graph, node, module);
 }
 
 /** `_open` of `._open`, `sessions` of `['sessions']`, `data` of `local 'data'`. */
@@ -56,17 +96,6 @@ function nameOfStep({ label }: PathStep): string | undefined {
     );
   const name = match?.[1] ?? match?.[2] ?? match?.[3];
   return name === '__dict__' ? undefined : name;
-}
-
-/** Whether the step, or one before it, is an attribute of an object of the standard library. */
-function isPartOfLibrary({ steps }: HeapPath, at: number): boolean {
-  return steps.some(
-    ({ typeName }, i) =>
-      i < at &&
-      typeName.includes('.') &&
-      isStandardName(typeName) &&
-      steps[i + 1].label.startsWith('.'),
-  );
 }
 
 /** Whether the path is an entry of sys.modules itself. */

@@ -56,7 +56,7 @@ function mergeThreads(rows: readonly GrowthRow[], graph: HeapGraph, tree: PathTr
 }
 
 /** The same numbers, but for what was on its way when the capture was made. */
-const hasSameRounds = (a: GrowthRow, b: GrowthRow): boolean =>
+export const hasSameRounds = (a: GrowthRow, b: GrowthRow): boolean =>
   a.perRound.every(({ count }, round) => {
     const other = b.perRound[round].count;
     return Math.abs(count - other) <= Math.max(1, other * 0.05);

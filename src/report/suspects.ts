@@ -16,8 +16,13 @@ import { buildReverseEdges } from '../graph/reverse-edges.ts';
 import { adviseOnRetained } from './advice.ts';
 import { findBound, findDoubts } from './doubts.ts';
 import type { HuntEvidence } from './evidence.ts';
-import { findAddingFunctions, isModuleEntry, nameOfHolder } from './holder-name.ts';
-import { type MergedRow, mergeRows } from './merge-rows.ts';
+import {
+  findAddingFunctions,
+  findLibraryObject,
+  isModuleEntry,
+  nameOfHolder,
+} from './holder-name.ts';
+import { hasSameRounds, type MergedRow, mergeRows } from './merge-rows.ts';
 import { writePath } from './path-text.ts';
 import { computeLength, formatRepr } from './repr-text.ts';
 import type { HuntReport, Suspect } from './schemas.ts';
@@ -53,6 +58,7 @@ export function buildSuspects(
   const findings: Findings = [];
   const { graph, tree, tracks } = context.evidence;
   const shapeOfNode = last(tracks).alive?.shapeOfNode ?? new Uint32Array(0);
+  const told: { row: GrowthRow; object: NodeIndex; suspect: Suspect }[] = [];
   for (const row of mergeRows(growth.rows, graph, tree, shapeOfNode)) {
     // CPython's cache of attributes keeps names made for one look-up, 4096 at most: getattr(self, 'do_' + verb).
     if (/^immortal (type|method)_cache /.test(row.text)) continue;
@@ -70,9 +76,34 @@ export function buildSuspects(
       findings.push({ kind: 'small-growth', bytes: grownBytes(row), text });
       continue;
     }
-    suspects.push(buildSuspect(context, row));
+    // Inner parts of one object of a library that grow in step are one leak: what was put into the object.
+    const object = findOwningObject(context, row);
+    const first = told.find(
+      (each) => object !== undefined && each.object === object && hasSameRounds(each.row, row),
+    );
+    if (first !== undefined) {
+      const text = `${row.text} grows in step with ${first.row.text} (${describeGrowth(row)} more)`;
+      findings.push({ kind: 'grows-with', bytes: grownBytes(row), text });
+      const { suspect } = first;
+      const more = shareOf(grownBytes(row), context.reachableGrowthBytes);
+      suspect.explains = Math.min(1, suspect.explains + more);
+      continue;
+    }
+    const suspect = buildSuspect(context, row);
+    if (object !== undefined) told.push({ row, object, suspect });
+    suspects.push(suspect);
   }
   return { suspects, findings };
+}
+
+/** The object of a library of which the holder is an inner part. */
+function findOwningObject(
+  { evidence: { graph, tree } }: SuspectContext,
+  { holder }: GrowthRow,
+): NodeIndex | undefined {
+  const path = holder === undefined ? undefined : findPath(graph, tree, holder.node);
+  const at = path === undefined ? undefined : findLibraryObject(graph, path);
+  return at === undefined ? undefined : path?.steps[at].node;
 }
 
 /** Fewer objects than are told, and fewer bytes than a program gains by chance, or not most of what it gained. */
@@ -100,7 +131,7 @@ function buildSuspect(context: SuspectContext, row: MergedRow): Suspect {
   const count = grownCount(row);
   const bytes = grownBytes(row);
   const reasons = findDoubts(context, row);
-  const holderName = path === undefined ? undefined : nameOfHolder(path, growsAt);
+  const holderName = path === undefined ? undefined : nameOfHolder(graph, path, growsAt);
   const functions = findAddingFunctions(graph, path, growsAt, holderName);
   const holder = isSpread ? writeHolders(evidence, row) : writeHolder(evidence, path, growsAt);
   return {

@@ -49,7 +49,16 @@ export function judgeHunt(evidence: HuntEvidence): HuntReport {
   demoteMinor(suspects, findings);
   suspects.sort((a, b) => b.explains - a.explains || b.bytes - a.bytes);
   const rssGrowth = last.line.rssBytes - first.line.rssBytes;
-  const judged = decide(context, suspects, ledger.growth.notExplained ?? 0, growth);
+  const warmUpBytes = findings.reduce(
+    (sum, { kind, bytes }) => (kind === 'warm-up' ? sum + Math.max(0, bytes ?? 0) : sum),
+    0,
+  );
+  const judged = decide(
+    context,
+    suspects,
+    { notExplained: ledger.growth.notExplained ?? 0, warmUp: warmUpBytes },
+    growth,
+  );
   return {
     schema: 'leakscope/hunt@1',
     leakscope: leakscopeVersion,
@@ -108,12 +117,20 @@ function buildLedger(first: CaptureEvidence, last: CaptureEvidence): HuntReport[
   return { first: before, last: after, growth };
 }
 
+/** Growth in bytes that is no suspect's. */
+interface OtherGrowth {
+  /** Of the resident set, outside of Python objects and pymalloc. */
+  notExplained: number;
+  /** Of caches that are bounded and fill up. */
+  warmUp: number;
+}
+
 type Judged = Pick<HuntReport, 'verdict' | 'summary' | 'reasons' | 'nextMeasurement'>;
 
 function decide(
   context: SuspectContext,
   suspects: readonly Suspect[],
-  notExplained: number,
+  other: OtherGrowth,
   growth: Growth,
 ): Judged {
   const leaking = suspects.filter((suspect) => suspect.verdict === 'leaking');
@@ -124,17 +141,17 @@ function decide(
       leaking.reduce((sum, suspect) => sum + suspect.explains, 0),
     );
     const summary = `${countWord(leaking.length)} ${leaking.length === 1 ? 'suspect explains' : 'suspects explain'} ${Math.round(share * 100)} % of the growth of Python objects`;
-    const more = describeUnexplained(context, notExplained);
+    const more = describeUnexplained(context, other.notExplained);
     if (more !== undefined) reasons.push(more);
     return { verdict: 'leak', summary, reasons, nextMeasurement: null };
   }
-  return decideWithoutLeak(context, suspects, notExplained, growth, reasons);
+  return decideWithoutLeak(context, suspects, other, growth, reasons);
 }
 
 function decideWithoutLeak(
   context: SuspectContext,
   suspects: readonly Suspect[],
-  notExplained: number,
+  { notExplained, warmUp }: OtherGrowth,
   growth: Growth,
   reasons: string[],
 ): Judged {
@@ -162,11 +179,13 @@ function decideWithoutLeak(
   const objects = growth.totalBytes;
   const grown = objects[objects.length - 1] - objects[0];
   if (
-    grown > Math.max(OBJECTS_NOISE_BYTES, objects[0] * OBJECTS_NOISE_SHARE) &&
+    grown - warmUp > Math.max(OBJECTS_NOISE_BYTES, objects[0] * OBJECTS_NOISE_SHARE) &&
     objects.every((bytes, i) => i === 0 || bytes > objects[i - 1])
   ) {
+    const inCaches =
+      warmUp > 0 ? `, ${formatBytes(warmUp)} of it in caches that fill up; the rest is` : ',';
     reasons.push(
-      `Python objects gained ${formatBytes(grown)}, spread over kinds of which none grew in every round by what stays`,
+      `Python objects gained ${formatBytes(grown)}${inCaches} spread over kinds of which none grew in every round by what stays`,
     );
     const summary = 'Python objects grow, but no single place retains them in every round';
     return { verdict: 'inconclusive', summary, reasons, nextMeasurement: longer };
