@@ -5,7 +5,7 @@
 
 static Py_ssize_t blocks, bytes;
 static void *volatile last;
-static void *kept[1024];
+static void *volatile kept[1024];
 static int kept_count;
 
 struct node {
