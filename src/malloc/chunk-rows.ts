@@ -7,7 +7,7 @@
 import type { MemoryImage } from '../memory/memory-image.ts';
 
 export const IN_USE = 0;
-/** In the cache of a thread: free, though its header says otherwise. */
+/** In the cache of a thread: free, though its header says otherwise. A mapped one (2.43) has `arena` NO_ARENA. */
 export const TCACHE = 1;
 /** In a fastbin: likewise. */
 export const FASTBIN = 2;
@@ -146,7 +146,8 @@ function fillMarks(rows: ChunkRows, pageEntry: Int32Array, marks: Uint32Array): 
 
 /**
  * Row of the chunk in whose user memory `word` of the image lies, whatever its state; -1 for headers and what is no
- * chunk. For every word of an image: some 5 to 15 ns.
+ * chunk. 5 to 15 ns for words in order and pointers of usual heaps; 60 to 100 ns where each misses the caches (random
+ * places in 300 MB of small chunks).
  */
 export function chunkContaining(index: ChunkIndex, word: number): number {
   const entry = index.pageEntry[word >>> 9];

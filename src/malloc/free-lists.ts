@@ -14,6 +14,7 @@ import {
   FASTBIN,
   GAP,
   IN_USE,
+  MMAPPED,
   rowOfHeader,
   TCACHE,
 } from './chunk-rows.ts';
@@ -178,8 +179,9 @@ function appendList(
     if (row < 0 || held.length - start > 0xffff) return false;
     const units = rows.sizeUnits[row];
     if (bin < TCACHE_SMALL_BINS ? units !== bin + 2 : units < TCACHE_SMALL_BINS + 2) return false;
-    // The walk took it for used: its neighbour was told nothing of its being free.
-    if (rows.state[row] !== IN_USE) return false;
+    // The walk took it for used: its neighbour was told nothing of its being free. Large bins take mapped chunks, too.
+    const isUsed = rows.state[row] === IN_USE || rows.state[row] === MMAPPED;
+    if (!isUsed) return false;
     held.push(row);
     const next = findListPointer(image, user, isMangled);
     if (next === undefined) return false;

@@ -19,7 +19,9 @@ import {
 import { mallocParLayouts, mallocStateLayouts, tcacheLayouts } from './glibc-layouts.ts';
 import {
   addressOfChunk,
+  endWordOfChunk,
   findChunkAtAddress,
+  firstWordOfChunk,
   forEachChunk,
   type MallocHeap,
   readMallocHeap,
@@ -452,6 +454,10 @@ describe('addresses', () => {
     expect(userBytesOf(heap, row)).toBe(0x5000 - 8);
     expect(findChunkAtAddress(heap, image, user + 0x2ff8)).toBe(row);
     expect(findChunkAtAddress(heap, image, user + 0x3000)).toBe(row);
+    // Of its content, only the pages that were copied, up to the size field of the next chunk.
+    const contentWord = firstWordOfChunk(heap, row);
+    expect(image.addressOfWord(contentWord)).toBe(user + 0x3000);
+    expect((endWordOfChunk(heap, row) - contentWord) * 8).toBe(0x2000 - 8);
     expect(findChunkAtAddress(heap, image, user - 8)).toBe(-1);
     expect(findChunkAtAddress(heap, image, HEAP - 8)).toBe(-1);
     expect(findChunkAtAddress(heap, image, drawn.end + 64)).toBe(-1);

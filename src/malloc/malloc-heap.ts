@@ -91,7 +91,8 @@ export interface MallocHeap {
 
 /**
  * Reads the heap from copied pages and the mappings of that moment. undefined if glibc's malloc is not there or was
- * never used. About 40 ns a chunk and 12 bytes of result; 3 % of the heap's bytes for the index.
+ * never used. About 0.2 microseconds a chunk and 11 bytes of result, 0.1 ms a MB of anonymous memory; the index takes
+ * 3 % of the heap.
  */
 export function readMallocHeap(
   image: MemoryImage,
@@ -248,7 +249,7 @@ export function forEachChunk(
 
 /** What malloc_usable_size says of the chunk (of a free one: would say). */
 export function userBytesOf({ rows, headerBytes }: MallocHeap, row: number): number {
-  const isMapped = rows.state[row] === MMAPPED;
+  const isMapped = rows.arena[row] === NO_ARENA;
   return rows.sizeUnits[row] * 16 - (isMapped ? headerBytes.mmapped : headerBytes.arena);
 }
 

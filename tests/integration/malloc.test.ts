@@ -98,6 +98,14 @@ const scenarios: Record<string, { steps: Step[]; env?: Record<string, string> }>
       [2, 'survivors', [50_000, 3000, 7]],
     ],
   },
+  // Large bins are new in 2.42; they take mapped chunks, too. Others leave the large ones alone.
+  'large chunks in tcaches': {
+    steps: [
+      [0, 'churn', [1, 20000]],
+      [1, 'churn', [2, 20000]],
+    ],
+    env: { GLIBC_TUNABLES: 'glibc.malloc.tcache_max=1000000' },
+  },
   'a top that is mostly free': {
     steps: [[0, 'survivors', [1000, 100_000, 900]]],
     env: { MALLOC_TRIM_THRESHOLD_: '1000000000', MALLOC_MMAP_THRESHOLD_: '10000000' },
