@@ -21,7 +21,8 @@ export function findPythonName(symbol: string): string | undefined {
 function joinMangled(mangled: string): string | undefined {
   const names: string[] = [];
   let rest = mangled;
-  for (;;) {
+  // `5__str__` is the fifth function of its class, and no class that is called `__str`.
+  while (!/^\d*__\w+__$/.test(rest)) {
     const length = Number(/^\d+/.exec(rest)?.[0] ?? '0');
     const start = `${length}`.length;
     const name = rest.slice(start, start + length);
