@@ -56,13 +56,10 @@ function formatHeader(report: NativeSitesReport): string[] {
   const { tool, program } = report;
   const command = program.command.map((part) => sanitizeText(part));
   command[0] = command[0].slice(command[0].lastIndexOf('/') + 1);
-  return [
-    [
-      `${tool.name} ${tool.version}`,
-      cutMiddle(command.join(' '), 50),
-      `${formatDuration(program.seconds)}, ${formatEnding(report)}`,
-    ].join('   '),
-  ];
+  const left = `${tool.name} ${tool.version}   `;
+  const right = `   ${formatDuration(program.seconds)}, ${formatEnding(report)}`;
+  const width = Math.max(20, PAGE_WIDTH - left.length - right.length);
+  return [left + cutMiddle(command.join(' '), width) + right];
 }
 
 function formatVerdict(report: NativeSitesReport, style: Style): string[] {
@@ -96,7 +93,7 @@ const baseName = (path: string): string => path.slice(path.lastIndexOf('/') + 1)
 const LOSS_WORDS: readonly [keyof NativeLosses, string][] = [
   ['definite', 'definitely lost'],
   ['possible', 'possibly lost'],
-  ['indirect', 'only lost blocks lead to'],
+  ['indirect', 'that only lost blocks lead to'],
   ['notFreed', 'not freed at the end'],
 ];
 

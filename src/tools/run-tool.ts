@@ -6,6 +6,7 @@ import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { UsageError } from '../base/errors.ts';
 import { formatDuration } from '../base/format.ts';
 
 /** What a tool needs of whoever runs it. */
@@ -61,7 +62,7 @@ export async function runUnderTool(
   });
   await new Promise<void>((resolve, reject) => {
     child.once('spawn', resolve);
-    child.once('error', reject);
+    child.once('error', (error) => reject(cannotStart(command[0], error)));
   });
   const pid = child.pid as number;
   let interrupted = false;
@@ -92,6 +93,16 @@ export async function runUnderTool(
     for (const undo of forget) undo();
   }
 }
+
+const cannotStart = (program: string, error: Error): UsageError =>
+  new UsageError(
+    {
+      fact: `Cannot start "${program}"`,
+      reason: error.message,
+      next: 'Check the command behind --; a script needs its interpreter: -- python app.py',
+    },
+    { cause: error },
+  );
 
 function signalGroup(groupId: number, signal: NodeJS.Signals): void {
   // The group is ours as long as one of its members lives; ids of groups in use are not given out again.

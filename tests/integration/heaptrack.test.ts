@@ -196,6 +196,17 @@ describe('what cannot be run', () => {
     expect(shell.stderr).toContain('would follow the shell');
   });
 
+  test.runIf(hasHeaptrack)('a file that is no program', async () => {
+    const file = join(folder, 'text');
+    writeFileSync(file, 'this is no program');
+    chmodSync(file, 0o755);
+    const result = await runWith({}, 'heaptrack', '--', file);
+
+    expect(result).toMatchObject({ code: 2, stdout: '' });
+    expect(result.stderr).toContain('Cannot start');
+    expectNothingLeft();
+  });
+
   test.runIf(canRun)('a program that heaptrack does not get into is inconclusive', async () => {
     const [source, program] = [join(folder, 'static.c'), join(folder, 'static')];
     writeFileSync(source, 'int main(void) { return 0; }\n');
