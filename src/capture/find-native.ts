@@ -213,11 +213,20 @@ function hideFreeLists({ space: { image }, sorted, interpreterRanges }: NativeIn
         let next = first + 1;
         if (typeWords.has(type)) {
           while (next < to && typeWordAt(next) === type) next++;
-          if (next - first >= FREE_LIST_RUN) halves.fill(0, 2 * first, 2 * next);
+          if (next - first >= FREE_LIST_RUN) hideLiving(image, first, next);
         }
         first = next;
       }
     });
+  }
+}
+
+/** Zeros the pointers of [from, to) to objects that are alive; what is free is kept by its list. */
+function hideLiving(image: MemoryImage, from: number, to: number): void {
+  const { halves } = image;
+  for (let word = from; word < to; word++) {
+    const object = image.wordAt(halves[2 * word], halves[2 * word + 1]);
+    if (object !== 0 && halves[2 * object] !== 0) halves.fill(0, 2 * word, 2 * word + 2);
   }
 }
 

@@ -84,9 +84,16 @@ export class BlockMarks {
 
   /** Whether an object lies in the block that begins at `start`, directly or behind the collector's header. */
   holdsObject(start: number): boolean {
+    return this.objectOffset(start, this.space.endOf(start)) >= 0;
+  }
+
+  /** Words from the start of a block to the object in it: 0, 2 or 4; -1 if there is none. */
+  private objectOffset(start: number, end: number): number {
     const data = start + this.dataOffsetWords;
     const bits = this.objectBits;
-    return hasBit(bits, data) || hasBit(bits, data + 2) || hasBit(bits, data + 4);
+    if (hasBit(bits, data)) return 0;
+    if (data + 2 < end && hasBit(bits, data + 2)) return 2;
+    return data + 4 < end && hasBit(bits, data + 4) ? 4 : -1;
   }
 
   /** Marks the block around `word` unless it has a mark; nothing is scanned. Returns its start, 0 if there is no block. */
@@ -123,13 +130,12 @@ export class BlockMarks {
 
   private scanBlock(start: number, mark: number): void {
     const end = this.space.endOf(start);
-    const data = start + this.dataOffsetWords;
-    if (hasBit(this.objectBits, data + 4)) {
-      // Managed pointers, then the collector's links.
-      this.scan(start, data + 2, mark);
-      this.scan(data + 4, end, mark);
-    } else if (hasBit(this.objectBits, data + 2)) this.scan(data + 2, end, mark);
-    else this.scan(start, end, mark);
+    const object = start + this.dataOffsetWords + this.objectOffset(start, end);
+    // The collector's links stand right before the object, managed pointers before them.
+    if (object > start + this.dataOffsetWords) {
+      this.scan(start, object - 2, mark);
+      this.scan(object, end, mark);
+    } else this.scan(start, end, mark);
   }
 
   /** Marks the blocks that the words of [startWord, endWord) lead to; they are scanned by the next `spread`. */

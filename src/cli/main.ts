@@ -13,6 +13,7 @@ import { addGrowthCommand } from './growth.ts';
 import { addHeaptrackCommand } from './heaptrack.ts';
 import { addHuntCommand } from './hunt.ts';
 import { addLedgerCommand } from './ledger.ts';
+import { addNativeCommand } from './native.ts';
 import { addNewCommand } from './new.ts';
 import { addPathCommand } from './path.ts';
 import { addPsCommand } from './ps.ts';
@@ -53,6 +54,7 @@ function buildProgram(session: Session): Command {
     addPathCommand,
     addGraphCommand,
     addLedgerCommand,
+    addNativeCommand,
     addValgrindCommand,
     addHeaptrackCommand,
     addDemoCommand,
