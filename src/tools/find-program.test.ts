@@ -52,6 +52,11 @@ describe('the program of a command line', () => {
     }
   });
 
+  test('that is a text without an interpreter is refused', () => {
+    const file = script('text.txt', 'import os');
+    expect(() => findProgram([file])).toThrow('neither a program nor a script');
+  });
+
   test('that names itself for ever is refused', () => {
     const file = join(folder, 'loop');
     script('loop', `#!${file}\n`);

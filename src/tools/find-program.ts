@@ -31,10 +31,17 @@ export function findProgram(command: readonly string[]): FoundProgram {
   let parts = [...command];
   for (let i = 0; i < MAX_INTERPRETERS; i++) {
     const file = findExecutable(parts[0]);
-    if (file === undefined) throw cannotStart(parts[0]);
+    if (file === undefined) throw cannotStart(parts[0], 'there is no such program');
     parts = [file, ...parts.slice(1)];
     const head = readHead(file);
-    if (!head.startsWith('#!')) return describeProgram(parts);
+    // A file that cannot be read may be a program all the same.
+    if (head === undefined || head.startsWith('\x7fELF')) return describeProgram(parts);
+    if (!head.startsWith('#!')) {
+      throw cannotStart(
+        parts[0],
+        'it is neither a program nor a script that names its interpreter',
+      );
+    }
     parts = [...splitInterpreterLine(head), ...parts];
   }
   throw new UsageError({
@@ -75,7 +82,7 @@ function isExecutableFile(file: string): boolean {
   }
 }
 
-function readHead(file: string): string {
+function readHead(file: string): string | undefined {
   const head = Buffer.alloc(256);
   try {
     const descriptor = openSync(file, 'r');
@@ -86,7 +93,7 @@ function readHead(file: string): string {
     }
   } catch {
     // Executable but not readable: then it is no script, which its interpreter would have to read.
-    return '';
+    return undefined;
   }
 }
 
@@ -110,10 +117,10 @@ function describeProgram(command: readonly string[]): FoundProgram {
   };
 }
 
-function cannotStart(name: string): UsageError {
+function cannotStart(name: string, reason: string): UsageError {
   return new UsageError({
     fact: `Cannot start "${name}"`,
-    reason: 'there is no such program',
+    reason,
     next: 'Check the command behind --; a script needs its interpreter: -- python app.py',
   });
 }
