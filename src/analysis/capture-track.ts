@@ -1,6 +1,7 @@
 // What growth needs of each capture of a series, so that only the last graph has to stay in memory: totals per shape and
 // per type, and how each object that is alive now came to be (in which round). Built one after the other.
 
+import { HASH_START } from '../base/hash.ts';
 import { type HeapGraph, NONE } from '../graph/heap-graph.ts';
 import { identityOf, matchNodes, type NodeIdentity } from './match-nodes.ts';
 import type { PathTree } from './paths.ts';
@@ -65,7 +66,7 @@ export function buildCaptureTrack(
         goneCount[before.shapeOfNode[earlier]]--;
       }
       const isSame =
-        earlier !== NONE && before.identity.signature[earlier] === identity.signature[node];
+        earlier !== NONE && maybeSame(before.identity.signature[earlier], identity.signature[node]);
       birthRound[node] = isSame ? before.birthRound[earlier] : Math.min(round, 255);
       if (isSame) shapeBefore[node] = before.shapeOfNode[earlier];
     }
@@ -81,6 +82,10 @@ export function buildCaptureTrack(
     alive: { identity, shapeOfNode, birthRound },
   };
 }
+
+/** Of what had nothing in it before, nothing is known that would have changed: an empty list that got its first item. */
+const maybeSame = (before: number, after: number): boolean =>
+  before === after || before === HASH_START;
 
 /**
  * Per shape of `after` that is not in `before`: the shape there that most of its old objects had, if most of that shape's

@@ -1,7 +1,7 @@
 // Advice that fits what was measured: what kind of holder grows decides what to do. Nothing is recited that the graph does
 // not show.
 
-import { findTarget } from '../analysis/code-names.ts';
+import { findAttribute } from '../analysis/attributes.ts';
 import type { HeapPath, PathStep } from '../analysis/path-steps.ts';
 import {
   EdgeKind,
@@ -101,8 +101,11 @@ function chainAdvice({ row }: RetainedCase): string {
 }
 
 function threadsAdvice({ graph, row }: RetainedCase): string {
+  const thread = row.examples.at(0);
   const target =
-    row.examples.length === 0 ? undefined : findTarget(graph, row.examples[0], '_target');
+    thread === undefined
+      ? undefined
+      : findAttribute(graph, thread, (name) => name === '_target')?.value;
   const preview = target === undefined ? undefined : findPreview(graph, target);
   const text = preview?.replace(/^<(?:function|method) (.*)>$/, '$1');
   const what = text === undefined || text === 'None' ? '' : ` They run ${text}.`;

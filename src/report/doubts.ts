@@ -1,8 +1,8 @@
 // What speaks against a leak: the bounds that keep what grew from growing for ever, and the doubts, one sentence each, that
 // make a suspect `unknown` instead of `leaking`.
 
+import { findAttribute } from '../analysis/attributes.ts';
 import type { GrowthRow } from '../analysis/growth.ts';
-import { findKeyText } from '../analysis/names.ts';
 import type { PathTree } from '../analysis/paths.ts';
 import { formatBytes, formatCount, formatCountRate, formatNumberOf } from '../base/format.ts';
 import {
@@ -22,8 +22,6 @@ import { describeGrowth, grownBytes, grownCount, last, type SuspectContext } fro
 const MIN_DIRECT_SHARE = 0.5;
 /** A limit that is not reached in this time at the measured rate is none to who watches. */
 const LONGEST_FILL_SECONDS = 24 * 3600;
-/** Entries of an instance's dict that are looked through for a limit. */
-const MAX_ATTRIBUTES = 200;
 
 /** What keeps the holder from growing for ever, as words; undefined if nothing does. */
 export function findBound(context: SuspectContext, row: GrowthRow): string | undefined {
@@ -75,27 +73,15 @@ function findLimitOfOwner(graph: HeapGraph, tree: PathTree, holder: NodeIndex): 
   const arrival = tree.parentEdge[owner];
   if (arrival !== NONE && graph.edgeKind[arrival] === EdgeKind.instanceDict)
     owner = tree.parentNode[owner];
-  return findLimitAmong(graph, owner) ?? findLimitAmong(graph, findInstanceDict(graph, owner));
-}
-
-/** A limit among the attributes of an instance, or the entries of its dict. */
-function findLimitAmong(graph: HeapGraph, node: NodeIndex | undefined): Limit | undefined {
-  if (node === undefined || graph.firstEdge[node + 1] - graph.firstEdge[node] > MAX_ATTRIBUTES)
-    return undefined;
-  for (let edge = graph.firstEdge[node]; edge < graph.firstEdge[node + 1]; edge++) {
-    const name = findKeyText(graph, edge);
-    if (name === undefined || !LIMIT_NAME.test(name)) continue;
-    const text = findPreview(graph, graph.edgeTarget[edge]) ?? '';
-    if (/^\d+$/.test(text)) return { name: name.replace(/^_(\w*?__)?/, ''), value: Number(text) };
-  }
-  return undefined;
-}
-
-function findInstanceDict(graph: HeapGraph, node: NodeIndex): NodeIndex | undefined {
-  for (let edge = graph.firstEdge[node]; edge < graph.firstEdge[node + 1]; edge++) {
-    if (graph.edgeKind[edge] === EdgeKind.instanceDict) return graph.edgeTarget[edge];
-  }
-  return undefined;
+  const found = findAttribute(
+    graph,
+    owner,
+    (name, value) => LIMIT_NAME.test(name) && /^\d+$/.test(findPreview(graph, value) ?? ''),
+  );
+  if (found === undefined) return undefined;
+  // `_Cache__maxsize` is `__maxsize` in a class.
+  const name = found.name.replace(/^_(\w*?__)?/, '');
+  return { name, value: Number(findPreview(graph, found.value)) };
 }
 
 /** Where a container has as many entries as before, new objects only take the place of others (None, small ints). */

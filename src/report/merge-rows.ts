@@ -27,6 +27,8 @@ export function mergeRows(
   return mergeThreads(merged, graph, tree);
 }
 
+/** Objects of one kind that each thread brings, at most: its frames. */
+const MAX_PER_THREAD = 32;
 const THREAD_ROOTS: ReadonlySet<number> = new Set([
   RootKind.local,
   RootKind.thread,
@@ -41,7 +43,7 @@ function mergeThreads(rows: readonly GrowthRow[], graph: HeapGraph, tree: PathTr
   const all = rows.map((row) => ({ ...row, areThreads: false }));
   if (threads === undefined) return all;
   const isOfThreads = (row: GrowthRow): boolean => {
-    if (row === threads || !hasSameRounds(row, threads)) return false;
+    if (row === threads || !hasSameRounds(row, threads, MAX_PER_THREAD)) return false;
     if (row.typeName === '_thread.lock') return true;
     const root = row.examples.length === 0 ? NONE : tree.rootRow[row.examples[0]];
     return row.holder === undefined && root !== NONE && THREAD_ROOTS.has(graph.rootKind[root]);
@@ -55,12 +57,19 @@ function mergeThreads(rows: readonly GrowthRow[], graph: HeapGraph, tree: PathTr
   });
 }
 
-/** The same numbers, but for what was on its way when the capture was made. */
-export const hasSameRounds = (a: GrowthRow, b: GrowthRow): boolean =>
-  a.perRound.every(({ count }, round) => {
-    const other = b.perRound[round].count;
-    return Math.abs(count - other) <= Math.max(1, other * 0.05);
+/**
+ * Whether `a` has the numbers of `b`, or the same small multiple of them (some frames of each thread), but for what was on
+ * its way when the capture was made.
+ */
+export function hasSameRounds(a: GrowthRow, b: GrowthRow, mostTimes = 1): boolean {
+  const grown = (row: GrowthRow) => row.perRound.reduce((sum, { count }) => sum + count, 0);
+  const times = Math.round(grown(a) / Math.max(1, grown(b)));
+  if (times < 1 || times > mostTimes) return false;
+  return a.perRound.every(({ count }, round) => {
+    const other = b.perRound[round].count * times;
+    return Math.abs(count - other) <= Math.max(times, other * 0.05);
   });
+}
 
 /** What weakly refers to leaked objects grows with them, in the registries that it is in: it is no leak of its own. */
 function mergeWeakReferences(
