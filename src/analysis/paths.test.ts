@@ -51,6 +51,54 @@ describe('the best path', () => {
     );
   });
 
+  test('begins at the class that a singleton of the standard library belongs to', () => {
+    const { graph, node } = drawGraph(`
+      root module app -> app
+      root module asyncio.log -> asyncio
+      root module logging -> logging
+      app: module .log -> log
+      asyncio: module .logger -> log
+      logging: module .Logger -> Logger
+      Logger: type .manager -> manager
+      log: Logger .manager -> manager
+      manager: logging.Manager .loggerDict -> loggers
+      loggers: dict
+    `);
+    const types = graph.types.map((row) => ({
+      ...row,
+      name: row.name === 'Logger' ? 'logging.Logger' : row.name,
+    }));
+    const named = { ...graph, types };
+
+    const path = findPath(named, computePathTree(named), node('loggers'));
+    expect(path && formatPath(path)).toBe('logging.Logger.manager.loggerDict -> dict');
+  });
+
+  test('leaves out in what a context and a threading.local keep their values', () => {
+    const context = `
+      root thread context of thread main -> context
+      context: Context <ctx_vars> -> vars
+      vars: hamt <h_root> -> tree
+      tree: hamt_bitmap_node [user] -> value
+      user: ContextVar .name -> name
+      name: str "'user'"
+      value: app.User
+      `;
+    const local = `
+      root module app -> app
+      app: module .local -> local
+      local: _thread._local <dummies> -> dicts
+      dicts: dict [ref] -> own
+      own: dict [n] -> seen
+      ref: weakref
+      n: str "'seen'"
+      seen: list
+      `;
+
+    checkPath(context, 'value', "context of thread main[ContextVar 'user'] -> app.User");
+    checkPath(local, 'seen', 'app.local.seen -> list');
+  });
+
   test('prefers a local to the internals of the standard library', () => {
     checkPath(
       `

@@ -75,6 +75,23 @@ describe('a leak', () => {
     expect(report.suspects[0].advice).toContain('`open`');
   });
 
+  test('of one buffer is told in bytes, with the object that owns it', () => {
+    const report = judge({
+      draw: (i) => `
+        root module app -> app
+        app: module 64 ${address(1, 0)} .transcript -> transcript
+        transcript: _io.StringIO 96 ${address(1, 1)} <buffer> -> buffer
+        buffer: str ${100_000 * (i + 1)} ${address(1, 2)} "'text'"
+      `,
+    });
+
+    expect(report).toMatchObject({
+      verdict: 'leak',
+      suspects: [{ measure: 'bytes', count: 0, bytes: 300_000, holder: 'app.transcript' }],
+    });
+    expect(report.suspects[0].advice).toContain('One _io.StringIO gets longer and longer');
+  });
+
   test('of uncollected cycles needs the collector to be off', () => {
     const off = judge({ draw: (i) => cycles(5 + i * 5), facts: collector(false) });
     const on = judge({ draw: (i) => cycles(5 + i * 5), facts: collector(true) });
@@ -101,6 +118,41 @@ describe('no leak', () => {
     expect(report.findings).toMatchObject([{ kind: 'warm-up' }]);
   });
 
+  test('when new objects only take the places of None in a container of a fixed length', () => {
+    const report = judge({
+      draw: (capture) => `
+        root module app -> app
+        app: module 64 ${address(1, 0)} .ring -> ring
+        ring: list 232 ${address(1, 1)} ${list(60, (i) => `[${i}] -> ${i < 10 + capture * 10 ? `t${i}` : 'none'}`, ', ')}
+        none: NoneType 16 ${address(1, 2)} immortal
+        ${list(10 + capture * 10, (i) => `t${i}: app.Ticket 4096 ${address(2, i)}`, '\n')}
+      `,
+    });
+
+    expect(report).toMatchObject({ verdict: 'no-leak', suspects: [] });
+    expect(report.findings).toMatchObject([
+      { kind: 'warm-up', text: expect.stringContaining('its length stays 60') },
+    ]);
+  });
+
+  test.each([
+    [500, 'no-leak'],
+    [1e9, 'leak'],
+  ])('when the object of a cache says that it keeps %i at most: %s', (maxsize, verdict) => {
+    const report = judge({
+      draw: (capture) => `
+        root module app -> app
+        app: module 64 ${address(1, 0)} .cache -> cache
+        cache: app.Cache 64 ${address(1, 1)} ._entries -> entries, ._maxsize -> size
+        size: int 28 ${address(1, 2)} "${maxsize}"
+        entries: list 232 ${address(1, 3)} ${list(10 + capture * 10, (i) => `[${i}] -> t${i}`, ', ')}
+        ${list(10 + capture * 10, (i) => `t${i}: app.Ticket 4096 ${address(2, i)}`, '\n')}
+      `,
+    });
+
+    expect(report.verdict).toBe(verdict);
+  });
+
   test('when one round brought nothing', () => {
     const counts = [10, 20, 20, 40];
 
@@ -114,6 +166,16 @@ describe('inconclusive', () => {
 
     expect(report).toMatchObject({ verdict: 'inconclusive', suspects: [{ verdict: 'unknown' }] });
     expect(report.nextMeasurement).toMatch(/leakscope hunt \d+ --every \d+s --snapshots \d+/);
+  });
+
+  test('when it grows ever more slowly, as a cache does that fills up', () => {
+    const counts = [10, 210, 310, 350];
+    const report = judge({ draw: (i) => holding(counts[i]) });
+
+    expect(report).toMatchObject({ verdict: 'inconclusive', suspects: [{ verdict: 'unknown' }] });
+    expect(report.suspects[0].reasons).toEqual([
+      'it grows ever more slowly (+40/s, +20/s, +8.0/s), as a cache does that fills up',
+    ]);
   });
 
   test('with one capture', () => {
