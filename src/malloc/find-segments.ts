@@ -10,7 +10,7 @@ import { type MemoryImage, PAGE_SIZE } from '../memory/memory-image.ts';
 import type { Address } from '../memory/memory-reader.ts';
 import { NO_ARENA } from './chunk-rows.ts';
 import type { FoundArenas } from './find-arenas.ts';
-import { IS_MMAPPED, NONCONTIGUOUS, PREV_INUSE } from './glibc-layouts.ts';
+import { IS_MMAPPED, MIN_CHUNK_BYTES, NONCONTIGUOUS, PREV_INUSE } from './glibc-layouts.ts';
 import { findRange, findWord, lastRunFrom } from './image-words.ts';
 import { leadsOn, type Segment, type WalkContext } from './walk-segments.ts';
 
@@ -86,10 +86,23 @@ function findMainSegment(
   const isBaseHere = base >= range.start && base < range.end;
   const start = isBaseHere ? base : range.start;
   const hasTop = top >= start && top < range.end;
-  const topWord = hasTop ? (findWord(image, top + 8) ?? 0) : 0;
-  const end = hasTop ? Math.min(range.end, top + topWord - (topWord % 8)) : range.end;
+  const end = hasTop ? findTopEnd(image, top, range.end) : range.end;
   const firstChunk = Math.ceil(start / 16) * 16;
   return { segment: { start, firstChunk, end, arena: 0, top: hasTop ? top : 0 }, range };
+}
+
+/** Where the top of the main arena ends: before `end` if something else took memory from brk since. */
+function findTopEnd(image: MemoryImage, top: Address, end: Address): Address {
+  const sizeAt = (address: Address): number => {
+    const size = findWord(image, address + 8) ?? 0;
+    return size - (size % 8);
+  };
+  const size = sizeAt(top);
+  // Not yet written by a thread that stands in malloc.
+  if (size < MIN_CHUNK_BYTES || top + size > end) return end;
+  // Divided by such a thread, and the new top is not told yet.
+  const next = top + size;
+  return next < end && next + sizeAt(next) === end ? end : next;
 }
 
 /** What is left of ascending ranges without `taken`, which ascends. */

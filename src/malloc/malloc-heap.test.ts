@@ -396,6 +396,15 @@ describe('a heap that is damaged', () => {
     expect(lost.length).toBeGreaterThan(3);
   });
 
+  test('has its top where a thread was about to write the size of it', () => {
+    const drawn = draw({ chunks });
+    drawn.bytes[0].bytes.writeBigUInt64LE(0n, drawn.top + 8 - HEAP);
+    const { image, heap, problems } = read(drawn);
+    expect(readBack(image, heap)).toEqual(expected(drawn, chunks));
+    expect(heap.arenas[0].totals.topBytes).toBe(drawn.end - drawn.top);
+    expect(problems.list().map(({ kind }) => kind)).toEqual(['malloc-top-half-written']);
+  });
+
   test('never makes the reader throw, hang or invent chunks', () => {
     const start = performance.now();
     const drawn = draw({

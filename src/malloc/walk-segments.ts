@@ -95,13 +95,15 @@ export function walkSegment(context: WalkContext, segment: Segment): void {
     const stop = walkChunks(context, segment, at);
     at = stop.address;
     if (at >= segment.end) break;
+    if (stop.why === 'top') problems.add('malloc-top-half-written', at);
     if (stop.why === 'missing') problems.add('malloc-header-not-copied', at);
     if (stop.why === 'size') {
       context.corruption.add('malloc-size-impossible', at, 'size of chunk impossible');
     }
     // Where a size is damaged and still possible, it is the next chunk that looks impossible.
     const suspect = stop.why === 'size' ? stop.lastBytes : 0;
-    const next = stop.why === 'end' ? undefined : findResume(context, segment, at - suspect);
+    const isOver = stop.why === 'end' || stop.why === 'top';
+    const next = isOver ? undefined : findResume(context, segment, at - suspect);
     if (next !== undefined && next < at) rows.state[rows.length - 1] = GAP;
     else pushGap(context, at, segment);
     if (next === undefined) {
@@ -129,14 +131,15 @@ const pushGap = ({ image, rows }: WalkContext, from: Address, segment: Segment):
 
 interface Stop {
   address: Address;
-  why: 'end' | 'missing' | 'size' | 'fencepost';
+  /** `top`: its page was not copied, since a thread was about to write to it for the first time. */
+  why: 'end' | 'missing' | 'size' | 'fencepost' | 'top';
   /** Size of the chunk before it; 0 if there was none. */
   lastBytes: number;
 }
 
 /** Walks from `from` on until the segment ends or its chunks do. */
 function walkChunks(context: WalkContext, segment: Segment, from: Address): Stop {
-  const { image, rows, corruption } = context;
+  const { image, rows, problems, corruption } = context;
   const { halves } = image;
   const { end, top, arena } = segment;
   const forbidden = arena === 0 ? IS_MMAPPED | NON_MAIN_ARENA | 8 : IS_MMAPPED | 8;
@@ -148,13 +151,20 @@ function walkChunks(context: WalkContext, segment: Segment, from: Address): Stop
   while (at < end) {
     if (word === 0) {
       word = image.wordAtAddress(at + 8);
-      if (word === 0) return { address: at, why: 'missing', lastBytes: 0 };
+      if (word === 0) return { address: at, why: at === top ? 'top' : 'missing', lastBytes: 0 };
       runEnd = image.runEnd(word);
     }
     const lo = halves[2 * word];
     const hi = halves[2 * word + 1];
-    const size = hi * TWO_32 + (lo - (lo & 15));
-    const isChunk = size >= MIN_CHUNK_BYTES && (lo & forbidden) === 0 && at + size <= end;
+    let size = hi * TWO_32 + (lo - (lo & 15));
+    let isChunk = size >= MIN_CHUNK_BYTES && (lo & forbidden) === 0 && at + size <= end;
+    if (at <= top && (at === top ? !isChunk : isChunk && top < at + size)) {
+      // A thread stands in malloc: the chunk or the new top behind it has no size yet.
+      problems.add('malloc-top-half-written', top);
+      size = (at === top ? end : top) - at;
+      isChunk = size >= MIN_CHUNK_BYTES;
+      if (at === top) previousRow = -1;
+    }
     if ((lo & PREV_INUSE) === 0 && previousRow >= 0) {
       const isTold = halves[2 * word - 2] === previousBytes % TWO_32;
       if (isTold || isChunk) rows.state[previousRow] = BINNED;
@@ -166,9 +176,11 @@ function walkChunks(context: WalkContext, segment: Segment, from: Address): Stop
       const why = whyEnded(context, segment, at, size);
       return { address: at, why, lastBytes: previousBytes };
     }
-    const row = rows.push(word, size, at === top ? TOP : IN_USE, arena);
+    // A top that ends before the heap was just divided, and the new one is not told yet.
+    const isTop = top !== 0 && at >= top && at + size === end;
+    const row = rows.push(word, size, isTop ? TOP : IN_USE, arena);
     if (row < 0) return { address: end, why: 'end', lastBytes: 0 };
-    if (at === top) return { address: at + size, why: 'fencepost', lastBytes: 0 };
+    if (isTop) return { address: at + size, why: 'fencepost', lastBytes: 0 };
     previousRow = row;
     previousBytes = size;
     at += size;

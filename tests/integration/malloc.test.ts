@@ -211,6 +211,32 @@ describe.skipIf(!hasCompiler).each(pythons.map((python) => ({ name: python.name,
       });
     });
 
+    test('is whole while threads allocate without a pause', async () => {
+      const steps: Step[] = [1, 2, 3].map((thread) => [thread, 'allocate_forever', [50 * thread]]);
+      const args = [library, JSON.stringify(steps), '0'];
+      const target = await startPython<Truth>(python, PROGRAM, { args });
+      try {
+        const opened = openTarget(target.pid);
+        let locked = 0;
+        for (let round = 0; round < 8; round++) {
+          const copy = copyLive(opened);
+          const problems = new Problems();
+          const heap = readMallocHeap(copy.image, copy.mappings, problems);
+          // What a thread was about to write is counted, but nothing is lost by it.
+          expect(problems.list().map(({ kind }) => kind)).not.toContain('malloc-walk-ended-early');
+          expect(heap?.corruption).toEqual([]);
+          for (const { totals, isLocked } of heap?.arenas ?? []) {
+            expect(totals.otherBytes).toBeLessThan(4096);
+            if (isLocked) locked++;
+          }
+        }
+        opened.close();
+        expect(locked).toBeGreaterThan(0);
+      } finally {
+        await target.stop();
+      }
+    });
+
     test('is that of glibc, whatever else the program contains', async () => {
       await withHeap(python, 'a main heap under survivors', async ({ target, copy }) => {
         const elves: { close(): void }[] = [];

@@ -101,9 +101,25 @@ void survivors (int count, size_t size, int every)
   void **all = mmap (NULL, count * sizeof *all, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   for (int i = 0; i < count; i++) memset (all[i] = malloc (size), 1, size);
   for (int i = 0; i < count; i++)
-    if (i % every == 0) keep (all[i], 64);
+    if (i % every == 0) keep (all[i], size);
     else free (all[i]);
   munmap (all, count * sizeof *all);
+}
+
+/* Never ends: a thread that stands in malloc most of the time. */
+void allocate_forever (size_t size)
+{
+  static __thread void *recent[3000];
+  for (unsigned i = 0;; i++)
+    {
+      if (i % 3000 == 0)
+        for (int j = 0; j < 3000; j++)
+          {
+            free (recent[j]);
+            recent[j] = NULL;
+          }
+      memset (recent[i % 3000] = malloc (size), 1, size);
+    }
 }
 
 /* Something else takes the memory behind the heap of brk. */

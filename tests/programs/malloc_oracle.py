@@ -16,6 +16,8 @@ except AttributeError:
 def run(number, done, end):
     for thread, name, arguments in steps:
         if thread == number:
+            if name.endswith('_forever'):
+                done.set()
             # One word each: without a type ctypes passes an int of 32 bits.
             getattr(library, name)(*[ctypes.c_size_t(argument) for argument in arguments])
     done.set()
