@@ -130,9 +130,16 @@ describe('possible losses', () => {
   });
 
   test('do not count where the interpreter kept its objects', () => {
-    const { table } = sitesOf(loss(bytes, 'possible', 3), loss(bytes, 'definite', 2));
+    const held = 'vg:malloc ext:hold@fast.c:9';
+    const { table } = sitesOf(
+      loss(bytes, 'possible', 3),
+      loss(bytes, 'definite', 2),
+      loss(held, 'indirect', 2),
+      loss('vg:malloc ext:keep@fast.c:7', 'possible'),
+    );
     foldUncertain(table, false);
-    const [site] = [...table.sites.values()];
+    const [site, other, ...rest] = [...table.sites.values()];
+    expect([other.losses.indirect.blocks, rest]).toEqual([2, []]);
     expect(site.losses).toMatchObject({ possible: { blocks: 0 }, definite: { blocks: 2 } });
   });
 });

@@ -173,12 +173,9 @@ export function foldUncertain(table: SiteTable, finalized: boolean): void {
     if (finalized && (!site.makesObject || definite.blocks > 0)) continue;
     addLoss(table.interpreter.possible, possible.bytes, possible.blocks);
     site.losses.possible = { bytes: 0, blocks: 0 };
-    if (definite.blocks === 0) {
-      addLoss(table.interpreter.indirect, indirect.bytes, indirect.blocks);
-      site.losses.indirect = { bytes: 0, blocks: 0 };
-    }
-    const isEmpty = definite.blocks === 0 && site.losses['not-freed'].blocks === 0;
-    if (isEmpty) table.sites.delete(key);
+    // Only definite losses lead to indirect ones: those stay.
+    const left = definite.blocks + indirect.blocks + site.losses['not-freed'].blocks;
+    if (left === 0) table.sites.delete(key);
   }
 }
 
