@@ -1,12 +1,20 @@
 // The text of each published JSON Schema, made from the zod schemas: for `emit-schemas.ts` and the test that compares.
 
 import { z } from 'zod';
+import { ledgerSchema } from '../src/report/ledger-schema.ts';
+import { nativeSchema } from '../src/report/native-schema.ts';
 import { nativeSitesSchemas } from '../src/report/native-sites-schema.ts';
 import { reportSchemas } from '../src/report/schemas.ts';
 
 /** [`hunt@1`, JSON text] for every report. */
 export function formatJsonSchemas(): [name: string, text: string][] {
-  return Object.entries({ ...reportSchemas, ...nativeSitesSchemas }).map(([name, schema]) => {
+  const all = {
+    ...reportSchemas,
+    'ledger@1': ledgerSchema,
+    'native@1': nativeSchema,
+    ...nativeSitesSchemas,
+  };
+  return Object.entries(all).map(([name, schema]) => {
     const json = z.toJSONSchema(schema, {
       override: ({ jsonSchema }) => {
         // Ours are strict so that tests catch an undocumented field; readers must tolerate fields of later releases.

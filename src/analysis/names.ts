@@ -50,4 +50,9 @@ export function normaliseName(name: string): string {
 
 /** The label of a root without line, thread and numbers: the same in each capture and each run. */
 export const normaliseRootLabel = (label: string): string =>
-  normaliseName(label.replace(/ in thread .*$/, '').replace(/:\d+\)/, ')'));
+  normaliseName(
+    label
+      .replace(/ in thread .*$/, '')
+      .replace(/ of thread .*$/, ' of thread')
+      .replace(/:\d+\)/, ')'),
+  );

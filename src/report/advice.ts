@@ -2,6 +2,7 @@
 // not show.
 
 import { findAttribute } from '../analysis/attributes.ts';
+import { findExtensionModules } from '../analysis/extension-modules.ts';
 import type { HeapPath, PathStep } from '../analysis/path-steps.ts';
 import {
   EdgeKind,
@@ -33,6 +34,7 @@ export const CONTAINERS = /^(list|dict|set|collections\.(deque|OrderedDict|defau
 export function adviseOnRetained(given: RetainedCase): string {
   const { row } = given;
   if (row.areThreads) return threadsAdvice(given);
+  if (given.path?.rootKind === RootKind.lostReference) return lostReferenceAdvice(given);
   if (row.holder?.isChain) return chainAdvice(given);
   const cache = findLruCache(given);
   if (cache !== undefined) return lruAdvice(given, cache);
@@ -40,6 +42,13 @@ export function adviseOnRetained(given: RetainedCase): string {
     return `Each addHandler() keeps one more handler, and every record goes to all of them: add handlers once, where logging is set up.${namedIn('addHandler', given.functions)}`;
   }
   return adviseOnHolder(given) ?? adviseOnObjects(given) ?? adviseByContainer(given);
+}
+
+function lostReferenceAdvice({ graph }: RetainedCase): string {
+  const modules = graph.native === undefined ? [] : findExtensionModules(graph, graph.native.facts);
+  const names = modules.slice(0, 6).map(({ name, version }) => `${name} ${version ?? ''}`.trim());
+  const where = names.length === 0 ? 'C code' : `C code, of ${names.join(' or ')} perhaps,`;
+  return `Nothing points at these objects, and their reference count is above zero: ${where} took a reference and lost it. Look for a missing Py_DECREF (or a Py_INCREF too many) where it makes or returns such objects.`;
 }
 
 /** Where things are kept says what to do. */

@@ -3,6 +3,7 @@
 
 import { buildCaptureTrack, type CaptureTrack, withoutObjects } from '../analysis/capture-track.ts';
 import { countTypes, findGarbage, type Garbage } from '../analysis/garbage.ts';
+import { type NativeSample, sampleNative } from '../analysis/native-growth.ts';
 import { computePathTree, type PathTree } from '../analysis/paths.ts';
 import type { HeapGraph } from '../graph/heap-graph.ts';
 import { buildCaptureLine, buildProblems } from './report-parts.ts';
@@ -25,6 +26,8 @@ export interface CaptureEvidence {
   /** Free blocks and pools of pymalloc; undefined where it is not in use. */
   freeInPymallocBytes: number | undefined;
   collector: HeapGraph['capture']['collector'];
+  /** What there was outside of Python objects; undefined if the capture did not look. */
+  native: NativeSample | undefined;
   problems: ProblemLine[];
 }
 
@@ -81,6 +84,7 @@ export class EvidenceCollector {
       garbageByType: countTypes(graph, garbage.nodes),
       freeInPymallocBytes: graph.capture.freeInPymallocBytes,
       collector: graph.capture.collector,
+      native: graph.native === undefined ? undefined : sampleNative(graph, graph.native),
       problems: buildProblems(graph.capture.problems),
     });
     this.last = { graph, tree, garbage };

@@ -6,7 +6,13 @@
 
 import { findPath, formatPath } from '../analysis/path-steps.ts';
 import type { PathTree } from '../analysis/paths.ts';
-import { formatAddress, formatBytes, formatNumberOf } from '../base/format.ts';
+import {
+  formatAddress,
+  formatBytes,
+  formatCount,
+  formatNumberOf,
+  formatShare,
+} from '../base/format.ts';
 import { findNodeAt, type HeapGraph } from '../graph/heap-graph.ts';
 import { type ArenaFacts, countFree, type NativeFacts } from '../graph/native-heap.ts';
 import type { Fragmentation } from './ledger-schema.ts';
@@ -95,4 +101,21 @@ function listGains({ ledger, arenas }: NativeFacts): Gain[] {
     text: `another allocator returns pages sooner: at most ${formatBytes(elsewhere)}, which malloc_trim cannot return`,
   });
   return gains.sort((a, b) => b.bytes - a.bytes);
+}
+
+/** For a hunt's list of what was also seen. */
+export function describeFragmentation(found: Fragmentation): {
+  kind: 'fragmentation';
+  bytes: number;
+  text: string;
+} {
+  const [best] = found.gains;
+  const [pin] = found.pins;
+  const share = `${formatShare(found.share)} of the resident set is free memory that allocators hold`;
+  const gain = best === undefined ? '' : `; ${best.text} (${best.measure})`;
+  const pinned =
+    pin === undefined
+      ? ''
+      : `; survivors in mostly free memory: ${formatCount(pin.count)} x ${pin.type}${pin.path === null ? '' : `, such as ${pin.path}`}`;
+  return { kind: 'fragmentation', bytes: found.freeBytes, text: share + gain + pinned };
 }

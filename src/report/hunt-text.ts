@@ -14,6 +14,7 @@ import {
   formatSignedCount,
   sanitizeText,
 } from '../base/format.ts';
+import { formatGrowthTerms } from './hunt-ledger.ts';
 import { formatSteps } from './path-text.ts';
 import { formatCoverage, formatProblems } from './report-parts.ts';
 import type { HuntReport, Suspect } from './schemas.ts';
@@ -27,15 +28,6 @@ import {
   type Style,
   textWidth,
 } from './text-layout.ts';
-
-/** How the accounts of the ledger are called in the breakdown; others are printed under their own name. */
-const ACCOUNT_NAMES: Record<string, string> = {
-  pythonObjects: 'Python objects',
-  buffers: 'their buffers',
-  unreachableObjects: 'unreachable objects',
-  freeInPymalloc: 'free in pymalloc',
-  notExplained: 'not explained',
-};
 
 const VERDICT_WORDS = { leak: 'LEAK', 'no-leak': 'NO LEAK', inconclusive: 'INCONCLUSIVE' } as const;
 
@@ -92,15 +84,7 @@ function formatChart(report: HuntReport): string[] {
     `RSS  ${formatSparkline(series)}   ${formatBytes(first)} -> ${formatBytes(last)}   ` +
       `${formatSignedBytes(growth.bytes)} in ${formatDuration(report.seconds)} (${formatBytesPerHour(growth.bytesPerHour)})`,
   ];
-  const accounts = Object.entries(report.ledger.growth);
-  const largest = accounts.reduce(
-    (size, [, bytes]) => Math.max(size, Math.abs(bytes)),
-    Math.abs(growth.bytes),
-  );
-  const terms = accounts.map(
-    ([name, bytes]) =>
-      `${ACCOUNT_NAMES[name] ?? sanitizeText(name)} ${formatSignedBytes(bytes, largest)}`,
-  );
+  const terms = formatGrowthTerms(report.ledger.growth, growth.bytes);
   const [wide, narrow] = [3, 2].map((gap) => formatTerms('     ', terms, gap));
   return [...lines, ...(narrow.length < wide.length ? narrow : wide)];
 }
@@ -184,11 +168,18 @@ function formatSuspectTitle(suspect: Suspect, number: number, style: Style): str
   return lines;
 }
 
-function nounOf({ kind, measure }: Suspect): [one: string, many: string] {
-  if (measure === 'entries') return ['entry', 'entries'];
-  if (kind === 'threads') return ['thread', 'threads'];
-  return kind.startsWith('native') ? ['block', 'blocks'] : ['object', 'objects'];
-}
+const NOUNS: Record<Suspect['measure'], [one: string, many: string]> = {
+  objects: ['object', 'objects'],
+  entries: ['entry', 'entries'],
+  bytes: ['byte', 'bytes'],
+  blocks: ['block', 'blocks'],
+  references: ['reference', 'references'],
+  threads: ['thread', 'threads'],
+  mappings: ['mapping', 'mappings'],
+};
+
+const nounOf = ({ kind, measure }: Suspect): [one: string, many: string] =>
+  NOUNS[kind === 'threads' ? 'threads' : measure];
 
 const formatRounds = ({ measure, perRound }: Suspect): string =>
   measure === 'bytes'

@@ -2,6 +2,7 @@
 //
 // - rows that have the same holder (the keys and the values of a dict; the two ends of a linked list);
 // - weak references, and the entries of weakref.finalize's registry, under what they refer to;
+// - the containers in the links of a tree (a list of children in each node) under what is in them;
 // - what each thread has (its locals, the lock it waits for) under the threads, where their number grows.
 
 import type { GrowthRow } from '../analysis/growth.ts';
@@ -23,7 +24,8 @@ export function mergeRows(
   tree: PathTree,
   shapeOfNode: Uint32Array,
 ): MergedRow[] {
-  const merged = mergeWeakReferences(mergeRowsOfHolder(rows), graph, shapeOfNode);
+  const ofHolders = mergeContainersOfTree(mergeRowsOfHolder(rows));
+  const merged = mergeWeakReferences(ofHolders, graph, shapeOfNode);
   return mergeThreads(merged, graph, tree);
 }
 
@@ -113,6 +115,15 @@ function findWeakTarget({ weakSource, weakTarget }: HeapGraph, source: NodeIndex
     else high = middle;
   }
   return low < weakSource.length && weakSource[low] === source ? weakTarget[low] : NONE;
+}
+
+/** The nodes of a tree are in containers of one shape, of which each node brings one. */
+function mergeContainersOfTree(rows: readonly GrowthRow[]): GrowthRow[] {
+  const isContainerOf = (container: GrowthRow, row: GrowthRow): boolean =>
+    container !== row && container.holder?.isChain === true && row.holder?.shape === container.shape;
+  return rows
+    .filter((row) => !rows.some((each) => isContainerOf(row, each)))
+    .map((row) => rows.filter((each) => isContainerOf(each, row)).reduce(join, row));
 }
 
 function mergeRowsOfHolder(rows: readonly GrowthRow[]): GrowthRow[] {

@@ -73,6 +73,8 @@ function writeRoot(kind: WrittenPath['root']['kind'], label: string, type: strin
       return 'immortal object';
     case 'native':
       return label === '' ? 'C code' : `C code (${label})`;
+    case 'lostReference':
+      return 'lost reference';
   }
 }
 

@@ -51,7 +51,16 @@ const pathStep = z.strictObject({
 
 const path = z.strictObject({
   root: z.strictObject({
-    kind: z.enum(['module', 'local', 'interpreter', 'type', 'interned', 'thread', 'native']),
+    kind: z.enum([
+      'module',
+      'local',
+      'interpreter',
+      'type',
+      'interned',
+      'thread',
+      'native',
+      'lostReference',
+    ]),
     label: z.string(),
   }),
   text: z.string().meta({ description: 'in one line: app.registry._open[123] -> Ticket' }),
@@ -90,10 +99,15 @@ const suspect = z.strictObject({
   verdict: z.enum(['leaking', 'not-leaking', 'unknown']),
   fingerprint: z.string().meta({ description: 'hash of the shape of the path; stable over runs' }),
   type: z.string(),
-  measure: z.enum(['objects', 'entries', 'bytes']).meta({
-    description: 'what grew: objects, entries of one container, or the bytes of one object',
-  }),
-  count: z.int().meta({ description: 'objects (or entries) more at the end than at the start' }),
+  measure: z
+    .enum(['objects', 'entries', 'bytes', 'blocks', 'references', 'threads', 'mappings'])
+    .meta({
+      description:
+        'what grew: objects, entries of one container, the bytes of one object, blocks of C memory, references to one object that exist nowhere, threads, mappings',
+    }),
+  count: z
+    .int()
+    .meta({ description: 'objects (or what `measure` says) more at the end than at the start' }),
   bytes: signed.meta({ description: 'bytes more, with what only these objects hold' }),
   bytesPerHour: signed,
   countPerSecond: signed,

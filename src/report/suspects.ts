@@ -11,7 +11,14 @@ import {
 } from '../analysis/second-holder.ts';
 import { formatShapePath } from '../analysis/shapes.ts';
 import { formatAddress, formatBytes, formatCount, formatNumberOf } from '../base/format.ts';
-import { EdgeKind, type HeapGraph, NONE, type NodeIndex, typeNameOf } from '../graph/heap-graph.ts';
+import {
+  EdgeKind,
+  type HeapGraph,
+  NONE,
+  type NodeIndex,
+  RootKind,
+  typeNameOf,
+} from '../graph/heap-graph.ts';
 import { buildReverseEdges } from '../graph/reverse-edges.ts';
 import { adviseOnRetained } from './advice.ts';
 import { findBound, findDoubts } from './doubts.ts';
@@ -134,8 +141,9 @@ function buildSuspect(context: SuspectContext, row: MergedRow): Suspect {
   const holderName = path === undefined ? undefined : nameOfHolder(graph, path, growsAt);
   const functions = findAddingFunctions(graph, path, growsAt, holderName);
   const holder = isSpread ? writeHolders(evidence, row) : writeHolder(evidence, path, growsAt);
+  const isLost = path?.rootKind === RootKind.lostReference;
   return {
-    kind: row.areThreads ? 'threads' : 'retained',
+    kind: row.areThreads ? 'threads' : isLost ? 'refcount' : 'retained',
     verdict: reasons.length === 0 ? 'leaking' : 'unknown',
     fingerprint: row.fingerprint,
     type: row.typeName,
@@ -160,7 +168,11 @@ function buildSuspect(context: SuspectContext, row: MergedRow): Suspect {
         : computeLength(graph, growsAt),
     contents: row.contents.map(({ typeName, ...sums }) => ({ type: typeName, ...sums })),
     alsoHeldBy:
-      path === undefined || row.holder === undefined || row.holder.isChain || row.areThreads
+      path === undefined ||
+      row.holder === undefined ||
+      row.holder.isChain ||
+      row.areThreads ||
+      isLost
         ? null
         : findAlsoHeldBy(context, path, growsAt),
     namedIn: functions,

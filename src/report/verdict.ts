@@ -7,7 +7,10 @@
 import { computeGrowth, type Growth } from '../analysis/growth.ts';
 import { formatBytes, formatDuration, formatNumberOf } from '../base/format.ts';
 import { buildCycleSuspect } from './cycle-suspect.ts';
-import type { CaptureEvidence, HuntEvidence } from './evidence.ts';
+import type { HuntEvidence } from './evidence.ts';
+import { describeFragmentation, findFragmentation } from './fragmentation.ts';
+import { buildHuntLedger, countFreeGrowth, countUnexplained } from './hunt-ledger.ts';
+import { buildNativeSuspects } from './native-suspects.ts';
 import { buildTarget } from './report-parts.ts';
 import type { HuntReport, Suspect } from './schemas.ts';
 import { buildSuspects, type SuspectContext } from './suspects.ts';
@@ -34,7 +37,7 @@ export function judgeHunt(evidence: HuntEvidence): HuntReport {
   const first = captures[0];
   const last = captures[captures.length - 1];
   const elapsedMs = Math.max(1, last.atMs - first.atMs);
-  const ledger = buildLedger(first, last);
+  const ledger = buildHuntLedger(first, last);
   const context: SuspectContext = {
     evidence,
     elapsedMs,
@@ -46,6 +49,9 @@ export function judgeHunt(evidence: HuntEvidence): HuntReport {
   const cycles = buildCycleSuspect(context);
   if (cycles.suspect !== undefined) suspects.push(cycles.suspect);
   findings.push(...cycles.findings, ...describeRetries(evidence));
+  const native = judgeNative(context, suspects);
+  suspects.push(...native.suspects);
+  findings.push(...native.findings);
   demoteMinor(suspects, findings);
   suspects.sort((a, b) => b.explains - a.explains || b.bytes - a.bytes);
   const rssGrowth = last.line.rssBytes - first.line.rssBytes;
@@ -56,7 +62,11 @@ export function judgeHunt(evidence: HuntEvidence): HuntReport {
   const judged = decide(
     context,
     suspects,
-    { notExplained: ledger.growth.notExplained ?? 0, warmUp: warmUpBytes },
+    {
+      notExplained: countUnexplained(first, last, native.explainedBytes),
+      free: countFreeGrowth(ledger.growth),
+      warmUp: warmUpBytes,
+    },
     growth,
   );
   return {
@@ -97,30 +107,44 @@ function describeRetries({ retries }: HuntEvidence): HuntReport['findings'] {
   });
 }
 
-function accountsOf(capture: CaptureEvidence): Record<string, number> {
-  const known: Record<string, number> = {
-    pythonObjects: capture.objectBytes,
-    unreachableObjects: capture.garbageBytes,
-  };
-  if (capture.freeInPymallocBytes !== undefined) {
-    known.freeInPymalloc = capture.freeInPymallocBytes;
+/** What grew outside of Python objects, and memory that allocators hold free. */
+function judgeNative(
+  context: SuspectContext,
+  known: readonly Suspect[],
+): { suspects: Suspect[]; findings: HuntReport['findings']; explainedBytes: number } {
+  const { evidence, elapsedMs, enoughRounds } = context;
+  const { captures, graph, tree } = evidence;
+  const samples = captures.flatMap(({ native }) => (native === undefined ? [] : [native]));
+  if (graph.native === undefined || samples.length < captures.length) {
+    return { suspects: [], findings: [], explainedBytes: 0 };
   }
-  const sum = Object.values(known).reduce((total, bytes) => total + bytes, 0);
-  return { ...known, notExplained: capture.line.rssBytes - sum };
-}
-
-function buildLedger(first: CaptureEvidence, last: CaptureEvidence): HuntReport['ledger'] {
-  const before = accountsOf(first);
-  const after = accountsOf(last);
-  const growth: Record<string, number> = {};
-  for (const name of Object.keys(after)) growth[name] = after[name] - (before[name] ?? 0);
-  return { first: before, last: after, growth };
+  const { facts } = graph.native;
+  const growthBytes = samples[samples.length - 1].rssBytes - samples[0].rssBytes;
+  const { suspects, findings } = buildNativeSuspects({
+    samples,
+    graph,
+    facts,
+    elapsedMs,
+    enoughRounds,
+    growthBytes,
+  });
+  const fragmentation = findFragmentation(graph, facts, tree);
+  if (fragmentation !== undefined) findings.push(describeFragmentation(fragmentation));
+  // Threads that Python knows are told with their objects.
+  const own = suspects.filter(
+    ({ kind }) => kind !== 'threads' || known.every((each) => each.kind !== 'threads'),
+  );
+  const outside = own.filter(({ kind }) => kind.startsWith('native') || kind === 'mappings');
+  const explainedBytes = outside.reduce((sum, { bytes }) => sum + bytes, 0);
+  return { suspects: own, findings, explainedBytes };
 }
 
 /** Growth in bytes that is no suspect's. */
 interface OtherGrowth {
   /** Of the resident set, outside of Python objects and pymalloc. */
   notExplained: number;
+  /** Freed, and held by allocators. */
+  free: number;
   /** Of caches that are bounded and fill up. */
   warmUp: number;
 }
@@ -140,7 +164,7 @@ function decide(
       1,
       leaking.reduce((sum, suspect) => sum + suspect.explains, 0),
     );
-    const summary = `${countWord(leaking.length)} ${leaking.length === 1 ? 'suspect explains' : 'suspects explain'} ${Math.round(share * 100)} % of the growth of Python objects`;
+    const summary = summarise(leaking, share);
     const more = describeUnexplained(context, other.notExplained);
     if (more !== undefined) reasons.push(more);
     return { verdict: 'leak', summary, reasons, nextMeasurement: null };
@@ -148,10 +172,21 @@ function decide(
   return decideWithoutLeak(context, suspects, other, growth, reasons);
 }
 
+/** `one suspect explains 95 % of the growth of Python objects`. */
+function summarise(leaking: readonly Suspect[], share: number): string {
+  const suspects = `${countWord(leaking.length)} ${leaking.length === 1 ? 'suspect' : 'suspects'}`;
+  if (leaking.every(({ measure }) => measure === 'references')) {
+    return `${suspects}: references are taken and not given back, so that objects can never be freed`;
+  }
+  const isPython = leaking.every(({ kind }) => kind === 'retained' || kind === 'cycles');
+  const whole = isPython ? 'the growth of Python objects' : 'the growth';
+  return `${suspects} ${leaking.length === 1 ? 'explains' : 'explain'} ${Math.round(share * 100)} % of ${whole}`;
+}
+
 function decideWithoutLeak(
   context: SuspectContext,
   suspects: readonly Suspect[],
-  { notExplained, warmUp }: OtherGrowth,
+  { notExplained, free, warmUp }: OtherGrowth,
   growth: Growth,
   reasons: string[],
 ): Judged {
@@ -173,7 +208,7 @@ function decideWithoutLeak(
       verdict: 'inconclusive',
       summary: `no Python object is retained, but ${formatBytes(notExplained)} of growth is not explained by Python objects`,
       reasons,
-      nextMeasurement: `${longer}; if it goes on, C code allocates: run the program under valgrind --tool=massif or heaptrack`,
+      nextMeasurement: `${longer}; if it goes on, C code allocates: leakscope native ${evidence.graph.capture.pid} --every 60s shows which blocks`,
     };
   }
   const objects = growth.totalBytes;
@@ -201,6 +236,11 @@ function decideWithoutLeak(
   const moved = captures[captures.length - 1].line.rssBytes - captures[0].line.rssBytes;
   const share = (Math.abs(moved) / captures[0].line.rssBytes) * 100;
   const summary = `no object is retained in every round; the resident set moved by ${share.toFixed(1)} % in ${formatDuration(elapsedMs / 1000)}`;
+  if (free > noiseOf(captures[0].line.rssBytes)) {
+    reasons.push(
+      `${formatBytes(free)} of the growth is memory that the program freed and its allocators hold`,
+    );
+  }
   return { verdict: 'no-leak', summary, reasons, nextMeasurement: null };
 }
 
@@ -239,10 +279,19 @@ function longerHunt(evidence: HuntEvidence, elapsedMs: number): string {
 }
 
 function suggestCommands(evidence: HuntEvidence, suspects: readonly Suspect[]): string[] {
-  const { pid } = evidence.graph.capture;
-  const address = suspects.find((suspect) => suspect.example !== null)?.example?.address;
-  if (address === undefined) return [];
-  return [`leakscope show ${pid} ${address}`, `leakscope path ${pid} ${address}`];
+  const { graph } = evidence;
+  const { pid } = graph.capture;
+  const commands: string[] = [];
+  const isBlock = ({ kind }: Suspect) => kind.startsWith('native');
+  const address = suspects.find((suspect) => suspect.example !== null && !isBlock(suspect))?.example
+    ?.address;
+  if (address !== undefined) {
+    commands.push(`leakscope show ${pid} ${address}`, `leakscope path ${pid} ${address}`);
+  }
+  if (suspects.some((suspect) => isBlock(suspect) || suspect.kind === 'mappings')) {
+    commands.push(`leakscope native ${pid} --every 10s`, `leakscope ledger ${pid} --verbose`);
+  }
+  return commands;
 }
 
 function countWord(count: number): string {

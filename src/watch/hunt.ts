@@ -100,6 +100,7 @@ async function captureWithRetries(
     const beganAt = performance.now();
     try {
       const graph = await live.capture({
+        native: true,
         signal,
         onProgress: (phase, done) =>
           onProgress(`${title}: ${phase}${done > 0 ? ` ${done} objects` : ''}`),

@@ -94,21 +94,21 @@ export const leak: HuntReport = {
   ledger: {
     first: {
       pythonObjects: 300e6,
-      buffers: 30e6,
-      freeInPymalloc: 9e6,
-      notExplained: 73e6,
+      pythonBuffers: 30e6,
+      pymallocFreePools: 9e6,
+      unexplained: 73e6,
     },
     last: {
       pythonObjects: 317.9e6,
-      buffers: 30.8e6,
-      freeInPymalloc: 8.9e6,
-      notExplained: 73.4e6,
+      pythonBuffers: 30.8e6,
+      pymallocFreePools: 8.9e6,
+      unexplained: 73.4e6,
     },
     growth: {
       pythonObjects: 17.9e6,
-      buffers: 0.8e6,
-      freeInPymalloc: -0.1e6,
-      notExplained: 0.4e6,
+      pythonBuffers: 0.8e6,
+      pymallocFreePools: -0.1e6,
+      unexplained: 0.4e6,
     },
   },
   suspects: [sessionSuspect],
@@ -225,7 +225,7 @@ export const noLeak: HuntReport = {
   growth: { bytes: 400_000, bytesPerHour: 9.6e7 },
   captures: leak.captures.map((capture) => ({ ...capture, rssBytes: 412_400_000 })),
   rss: leak.rss.map((sample, i) => ({ ...sample, bytes: 412_000_000 + (i % 2) * 400_000 })),
-  ledger: { first: {}, last: {}, growth: { pythonObjects: 120_000, notExplained: 280_000 } },
+  ledger: { first: {}, last: {}, growth: { pythonObjects: 120_000, unexplained: 280_000 } },
   suspects: [],
   next: [],
 };
@@ -236,7 +236,7 @@ export const inconclusive: HuntReport = {
   summary: 'the process grew by 19.0 MB and Python objects explain 2 % of it',
   reasons: ['17.9 MB of growth lie outside of the Python heap, which this version cannot explain'],
   nextMeasurement: 'leakscope hunt 4242 --every 30s --snapshots 6, under the same load',
-  ledger: { first: {}, last: {}, growth: { pythonObjects: 400_000, notExplained: 18.6e6 } },
+  ledger: { first: {}, last: {}, growth: { pythonObjects: 400_000, unexplained: 18.6e6 } },
   suspects: [],
   next: ['leakscope hunt 4242 --every 30s --snapshots 6'],
 };

@@ -1,0 +1,155 @@
+// What grew outside of Python objects over the captures of a hunt: turns the NativeHeap of each capture into series of
+// blocks, of counted references without a pointer, of threads and of mappings, and keeps what grew in every round.
+//
+// Blocks that leak at one place mostly differ in size: classes of size next to each other that grow alike are one row.
+
+import type { HeapGraph } from '../graph/heap-graph.ts';
+import { typeNameOf } from '../graph/heap-graph.ts';
+import type { Account, BlockGroup, NativeHeap } from '../graph/native-heap.ts';
+import { type GroupTotals, sumGroups } from './native-groups.ts';
+
+/** Of one capture: what is kept until the hunt ends. Some kB. */
+export interface NativeSample {
+  accounts: Record<Account, number>;
+  residueBytes: number;
+  rssBytes: number;
+  groups: ReadonlyMap<string, GroupTotals>;
+  /** By address and type: references that were counted and exist nowhere. */
+  excess: ReadonlyMap<string, number>;
+  threadCount: number;
+  stackBytes: number;
+  mappings: ReadonlyMap<string, { account: Account; count: number; bytes: number }>;
+}
+
+export interface BlockGrowth {
+  /** The group of the smallest blocks, with the largest size of all. */
+  group: BlockGroup;
+  /** Per capture. */
+  blocks: number[];
+  bytes: number[];
+}
+
+export interface ExcessGrowth {
+  /** `0x7f… type` */
+  key: string;
+  counts: number[];
+}
+
+export interface MappingGrowth {
+  name: string;
+  account: Account;
+  counts: number[];
+  bytes: number[];
+}
+
+/** Rows grow alike if the faster one brings at most so many times the blocks of the other. */
+const ALIKE = 4;
+/** Classes of size up to this are exact; larger ones are powers of two. */
+const EXACT_BYTES = 1024;
+
+export function sampleNative(graph: HeapGraph, native: NativeHeap): NativeSample {
+  const { facts } = native;
+  const excess = new Map<string, number>();
+  native.excessNode.forEach((node, row) => {
+    const key = `0x${graph.address[node].toString(16)} ${typeNameOf(graph, node)}`;
+    excess.set(key, native.excessCount[row]);
+  });
+  return {
+    accounts: facts.ledger.accounts,
+    residueBytes: facts.ledger.residueBytes,
+    rssBytes: facts.ledger.rssBytes,
+    groups: sumGroups(native),
+    excess,
+    threadCount: facts.threads.length,
+    stackBytes: facts.ledger.accounts.threadStacks,
+    mappings: new Map(facts.mappings.map((row) => [row.name, row])),
+  };
+}
+
+export const growsEveryRound = (series: readonly number[]): boolean =>
+  series.length > 1 && series.every((value, i) => i === 0 || value > series[i - 1]);
+
+/** From the first capture to the last. */
+export const grownBy = (series: readonly number[]): number => series[series.length - 1] - series[0];
+
+/** Groups of blocks of one state that grew in every round, neighbours in size that grow alike as one. */
+export function findBlockGrowth(
+  samples: readonly NativeSample[],
+  state: BlockGroup['state'],
+): BlockGrowth[] {
+  const rows = buildBlockSeries(samples, state).filter(({ blocks }) => grownBy(blocks) > 0);
+  const merged: BlockGrowth[] = [];
+  for (const row of rows.sort(bySignatureAndSize)) {
+    const last = merged.at(-1);
+    if (last !== undefined && areAlike(last, row)) mergeInto(last, row);
+    else merged.push(row);
+  }
+  return merged.filter(({ blocks }) => growsEveryRound(blocks));
+}
+
+function buildBlockSeries(
+  samples: readonly NativeSample[],
+  state: BlockGroup['state'],
+): BlockGrowth[] {
+  const rows: BlockGrowth[] = [];
+  // A group that is gone at the end has not grown.
+  for (const [key, { group }] of samples[samples.length - 1].groups) {
+    if (group.state !== state) continue;
+    const totals = samples.map((sample) => sample.groups.get(key));
+    rows.push({
+      group: { ...group },
+      blocks: totals.map((each) => each?.blocks ?? 0),
+      bytes: totals.map((each) => each?.bytes ?? 0),
+    });
+  }
+  return rows;
+}
+
+const kindOf = ({ group }: BlockGrowth): string =>
+  `${group.allocator} ${group.signature} ${group.heldBy}`;
+
+function bySignatureAndSize(a: BlockGrowth, b: BlockGrowth): number {
+  const [kindA, kindB] = [kindOf(a), kindOf(b)];
+  if (kindA !== kindB) return kindA < kindB ? -1 : 1;
+  return a.group.leastBytes - b.group.leastBytes;
+}
+
+function areAlike(a: BlockGrowth, b: BlockGrowth): boolean {
+  if (kindOf(a) !== kindOf(b)) return false;
+  const isNext = b.group.leastBytes <= a.group.mostBytes + 16;
+  const rates = [grownBy(a.blocks), grownBy(b.blocks)];
+  // What a few blocks of the next class are is the rest that malloc did not split off.
+  const isSmallRest = rates[1] * 20 < rates[0] && a.group.mostBytes <= EXACT_BYTES;
+  return isNext && (isSmallRest || Math.max(...rates) <= ALIKE * Math.min(...rates));
+}
+
+function mergeInto(into: BlockGrowth, row: BlockGrowth): void {
+  into.group.mostBytes = Math.max(into.group.mostBytes, row.group.mostBytes);
+  for (let i = 0; i < into.blocks.length; i++) {
+    into.blocks[i] += row.blocks[i];
+    into.bytes[i] += row.bytes[i];
+  }
+}
+
+/** Objects whose count without pointers grew in every round. */
+export function findExcessGrowth(samples: readonly NativeSample[]): ExcessGrowth[] {
+  const rows: ExcessGrowth[] = [];
+  for (const key of samples[samples.length - 1].excess.keys()) {
+    const counts = samples.map((sample) => sample.excess.get(key) ?? 0);
+    if (growsEveryRound(counts)) rows.push({ key, counts });
+  }
+  return rows.sort((a, b) => grownBy(b.counts) - grownBy(a.counts));
+}
+
+/** Mappings of one name outside of the allocators that grew in every round. */
+export function findMappingGrowth(samples: readonly NativeSample[]): MappingGrowth[] {
+  const rows: MappingGrowth[] = [];
+  for (const [name, { account }] of samples[samples.length - 1].mappings) {
+    if (account === 'threadStacks') continue;
+    const totals = samples.map((sample) => sample.mappings.get(name));
+    const bytes = totals.map((each) => each?.bytes ?? 0);
+    if (!growsEveryRound(bytes)) continue;
+    rows.push({ name, account, counts: totals.map((each) => each?.count ?? 0), bytes });
+  }
+  return rows.sort((a, b) => grownBy(b.bytes) - grownBy(a.bytes));
+}
