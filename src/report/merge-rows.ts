@@ -120,7 +120,9 @@ function findWeakTarget({ weakSource, weakTarget }: HeapGraph, source: NodeIndex
 /** The nodes of a tree are in containers of one shape, of which each node brings one. */
 function mergeContainersOfTree(rows: readonly GrowthRow[]): GrowthRow[] {
   const isContainerOf = (container: GrowthRow, row: GrowthRow): boolean =>
-    container !== row && container.holder?.isChain === true && row.holder?.shape === container.shape;
+    container !== row &&
+    container.holder?.isChain === true &&
+    row.holder?.shape === container.shape;
   return rows
     .filter((row) => !rows.some((each) => isContainerOf(row, each)))
     .map((row) => rows.filter((each) => isContainerOf(each, row)).reduce(join, row));
