@@ -75,19 +75,19 @@ export function buildNativeReport(
       version: module.version ?? null,
     })),
     corruption: facts.corruption,
-    confirm: confirmCommand(graph),
+    confirm: siteCommand(graph, 'valgrind'),
     target: buildTarget(graph.capture),
     coverage: graph.capture.coverage,
     problems: buildProblems(graph.capture.problems),
   };
 }
 
-/** How to run the program under valgrind: its own command, quoted for a shell. */
-export function confirmCommand({ capture }: HeapGraph): string | null {
+/** How to run the program under a tool that tells call sites: its own command, quoted for a shell. */
+export function siteCommand({ capture }: HeapGraph, tool: 'valgrind' | 'heaptrack'): string | null {
   if (capture.command.length === 0) return null;
   const quote = (text: string) =>
     /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
-  return `leakscope valgrind -- ${capture.command.map((text) => quote(sanitizeText(text))).join(' ')}`;
+  return `leakscope ${tool} -- ${capture.command.map((text) => quote(sanitizeText(text))).join(' ')}`;
 }
 
 function buildGroups(

@@ -20,7 +20,7 @@ import { formatAddress, formatBytes, formatNumberOf } from '../base/format.ts';
 import { HASH_START, hashText } from '../base/hash.ts';
 import { findNodeAt, type HeapGraph } from '../graph/heap-graph.ts';
 import { BlockState, type NativeFacts } from '../graph/native-heap.ts';
-import { confirmCommand, describeSizes } from './native-report.ts';
+import { describeSizes, siteCommand } from './native-report.ts';
 import { formatRepr } from './repr-text.ts';
 import type { HuntReport, Suspect } from './schemas.ts';
 
@@ -169,13 +169,13 @@ function adviseOnLost(context: NativeContext, { group }: BlockGrowth): string {
     library === undefined
       ? `Nothing points at these blocks: C code ${listModules(context)}allocates and forgets them.`
       : `Nothing points at these blocks; their content leads to ${library}, which allocates and forgets them.`;
-  return `${where} ${howToConfirm(context)}`;
+  return `${where} ${howToFindSite(context, 'valgrind')}`;
 }
 
 function adviseOnRetainedBlocks(context: NativeContext, { group }: BlockGrowth): string {
   const library = nameLibrary(context.graph, group.library);
   const content = library === undefined ? '' : ` Their content leads to ${library}.`;
-  return `C code keeps these blocks: ${group.heldBy} leads to them, and no Python object does.${content} A cache or list of that library grows; look for a way to clear or bound it. ${howToConfirm(context)}`;
+  return `C code keeps these blocks: ${group.heldBy} leads to them, and no Python object does.${content} A cache or list of that library grows; look for a way to clear or bound it. ${howToFindSite(context, 'heaptrack')}`;
 }
 
 function nameLibrary(graph: HeapGraph, path: string): string | undefined {
@@ -195,8 +195,9 @@ function listModules({ graph, facts }: NativeContext): string {
   return `${modules.length === 1 ? 'of' : 'of one of'} ${names}${modules.length > 6 ? ' and others' : ''} `;
 }
 
-function howToConfirm({ graph }: NativeContext): string {
-  const command = confirmCommand(graph);
+/** valgrind tells what was lost; what is still held, only heaptrack does. */
+function howToFindSite({ graph }: NativeContext, tool: 'valgrind' | 'heaptrack'): string {
+  const command = siteCommand(graph, tool);
   return command === null ? '' : `The line that allocates them: ${command}`;
 }
 
@@ -250,6 +251,11 @@ function threadSuspects(context: NativeContext): Suspect[] {
   ];
 }
 
+const MAPPING_TYPES: Record<string, string> = {
+  '[anonymous]': 'anonymous mapping',
+  '/dev/zero': 'anonymous shared memory',
+};
+
 function mappingSuspects(context: NativeContext): Suspect[] {
   return findMappingGrowth(context.samples)
     .filter(({ bytes }) => grownBy(bytes) >= LEAST_MAPPING_BYTES)
@@ -257,7 +263,7 @@ function mappingSuspects(context: NativeContext): Suspect[] {
       makeSuspect(context, {
         kind: 'mappings',
         measure: growsEveryRound(counts) ? 'mappings' : 'bytes',
-        type: account === 'otherAnonymous' ? 'anonymous mapping' : name,
+        type: MAPPING_TYPES[name] ?? name,
         shape: `mappings of ${name}`,
         counts,
         sizes: bytes,
@@ -268,7 +274,8 @@ function mappingSuspects(context: NativeContext): Suspect[] {
 
 function adviseOnMappings(name: string, account: string, { facts }: NativeContext): string {
   if (account === 'shared') {
-    return `Shared memory grows: ${name}. Close and unlink what is no longer used (multiprocessing.shared_memory, mmap).`;
+    const what = name === '/dev/zero' ? 'anonymous (mmap, multiprocessing)' : name;
+    return `Shared memory grows: ${what}. Close and unlink what is no longer used (multiprocessing.shared_memory, mmap).`;
   }
   if (account === 'fileBacked') {
     return `More and more of ${name} is mapped and resident. Pages of files can be dropped by the kernel; if it is mapped again and again, close the maps.`;
@@ -277,5 +284,5 @@ function adviseOnMappings(name: string, account: string, { facts }: NativeContex
     facts.allocator === 'glibc'
       ? 'C code maps memory by itself (mmap) and does not give it back.'
       : `It belongs to ${facts.allocator} or to C code that maps memory by itself; leakscope cannot tell its blocks apart.`;
-  return `${how} Growth of ${formatBytes(facts.ledger.accounts.otherAnonymous)} in all is anonymous memory of no known owner.`;
+  return `${how} ${formatBytes(facts.ledger.accounts.otherAnonymous)} in all are anonymous memory of no known owner.`;
 }
