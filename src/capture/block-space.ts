@@ -73,4 +73,37 @@ export class BlockSpace {
       if (!this.isInPool(start)) visit(start, sizeUnits[row] * CHUNK_UNIT_BYTES, false);
     }
   }
+
+  /** Row of the pool, in pymalloc's columns, that `word` lies in; -1 if in none. */
+  poolOf(word: number): number {
+    return this.pymalloc.poolByPage[Math.floor(word / PAGE_WORDS)] - 1;
+  }
+
+  /** Per pool: row of the arena that it lies in; -1 for one outside of all. */
+  findArenas(): Int32Array {
+    const { arenas, poolWord } = this.pymalloc;
+    return Int32Array.from(poolWord, (word) => {
+      const address = this.image.addressOfWord(word);
+      let low = 0;
+      let high = arenas.length - 1;
+      while (low < high) {
+        const middle = (low + high + 1) >>> 1;
+        if (arenas[middle].start <= address) low = middle;
+        else high = middle - 1;
+      }
+      const arena = arenas[low];
+      return arena !== undefined && arena.start <= address && address < arena.end ? low : -1;
+    });
+  }
+
+  /** Per arena of pymalloc: bytes of its blocks in use. */
+  countLiveByArena(): Float64Array {
+    const arenaOfPool = this.findArenas();
+    const live = new Float64Array(this.pymalloc.arenas.length);
+    this.forEachBlock((start, bytes, isInPool) => {
+      const arena = isInPool ? arenaOfPool[this.poolOf(start)] : -1;
+      if (arena >= 0) live[arena] += bytes;
+    });
+    return live;
+  }
 }

@@ -91,15 +91,15 @@ function addPymalloc(
   accounts: Accounts,
   arenas: ArenaFacts[],
 ): LedgerCheck[] {
-  const { pymalloc, image } = space;
+  const { pymalloc } = space;
   let liveBytes = 0;
   const liveByArena = new Float64Array(pymalloc.arenas.length);
-  const findArena = makeRegionFinder(pymalloc.arenas);
+  const arenaOfPool = space.findArenas();
   space.forEachBlock((start, bytes, isInPool) => {
     if (!isInPool) return;
     accounts[accountOf(marks, start)] += bytes;
     liveBytes += bytes;
-    const arena = findArena(image.addressOfWord(start));
+    const arena = arenaOfPool[space.poolOf(start)];
     if (arena >= 0) liveByArena[arena] += bytes;
   });
   let residentBytes = 0;
@@ -155,17 +155,6 @@ function countUsedPools(
     usedPoolBytes += resident.countBytes(address, address + poolBytes);
   }
   return { usedPools: poolWord.length, usedPoolBytes };
-}
-
-/** Row of the region around an address; -1 if there is none. Fast for addresses that ascend. */
-function makeRegionFinder(regions: readonly Region[]): (address: number) => number {
-  let row = 0;
-  return (address) => {
-    if (regions.length === 0) return -1;
-    if (regions[row].start > address) row = 0;
-    while (row + 1 < regions.length && regions[row].end <= address) row++;
-    return regions[row].start <= address && address < regions[row].end ? row : -1;
-  };
 }
 
 // ---- malloc

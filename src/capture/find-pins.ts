@@ -49,27 +49,13 @@ function addPin(rows: PinRows, isInPool: boolean, type: string, bytes: number, a
 }
 
 function markSparsePools(space: BlockSpace, resident: ResidentRanges, pinned: BitSet): void {
-  const { image, pymalloc } = space;
-  const live = new Float64Array(pymalloc.arenas.length);
-  const arenaOf = (address: number): number => {
-    let low = 0;
-    let high = pymalloc.arenas.length - 1;
-    while (low < high) {
-      const middle = (low + high + 1) >>> 1;
-      if (pymalloc.arenas[middle].start <= address) low = middle;
-      else high = middle - 1;
-    }
-    return low;
-  };
-  if (live.length === 0) return;
-  space.forEachBlock((start, bytes, isInPool) => {
-    if (isInPool) live[arenaOf(image.addressOfWord(start))] += bytes;
-  });
-  const sparse = pymalloc.arenas.map(({ start, end }, row) =>
+  const live = space.countLiveByArena();
+  const arenaOfPool = space.findArenas();
+  const sparse = space.pymalloc.arenas.map(({ start, end }, row) =>
     isSparse(live[row], resident.countBytes(start, end)),
   );
   space.forEachBlock((start, _bytes, isInPool) => {
-    if (isInPool && sparse[arenaOf(image.addressOfWord(start))]) setBit(pinned, start);
+    if (isInPool && sparse[arenaOfPool[space.poolOf(start)]]) setBit(pinned, start);
   });
 }
 
