@@ -125,6 +125,8 @@ function areAlike(a: BlockGrowth, b: BlockGrowth): boolean {
 
 function mergeInto(into: BlockGrowth, row: BlockGrowth): void {
   into.group.mostBytes = Math.max(into.group.mostBytes, row.group.mostBytes);
+  into.group.smallestBytes = Math.min(into.group.smallestBytes, row.group.smallestBytes);
+  into.group.largestBytes = Math.max(into.group.largestBytes, row.group.largestBytes);
   for (let i = 0; i < into.blocks.length; i++) {
     into.blocks[i] += row.blocks[i];
     into.bytes[i] += row.bytes[i];

@@ -45,6 +45,8 @@ export function listNativeBlocks(inputs: BlockInputs): BlockColumns & { groups: 
           allocator,
           leastBytes,
           mostBytes,
+          smallestBytes: bytes,
+          largestBytes: bytes,
           signature: signature.text,
           heldBy,
           library: signature.library,
@@ -53,6 +55,9 @@ export function listNativeBlocks(inputs: BlockInputs): BlockColumns & { groups: 
         }) - 1;
       rowByKey.set(key, row);
     }
+    const group = groups[row];
+    if (bytes < group.smallestBytes) group.smallestBytes = bytes;
+    else if (bytes > group.largestBytes) group.largestBytes = bytes;
     starts.push(start);
     units.push(bytes / 16);
     groupRows.push(row);

@@ -83,9 +83,12 @@ export type BlockState = (typeof BlockState)[keyof typeof BlockState];
 export interface BlockGroup {
   state: BlockState;
   allocator: 'malloc' | 'pymalloc';
-  /** Blocks of this group have [least, most] bytes, the allocator's header included. */
+  /** Blocks of this class of size have [least, most] bytes, the allocator's header included. */
   leastBytes: number;
   mostBytes: number;
+  /** Of the blocks that there are. */
+  smallestBytes: number;
+  largestBytes: number;
   /** What they seem to hold: `vtable for Big (libbig.so)`, `text`, `zeros`, `data`. */
   signature: string;
   /** For retained blocks: whose memory leads to the first of them, `libbig.so`, `stack of thread main`; else empty. */

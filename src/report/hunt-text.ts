@@ -270,7 +270,9 @@ function formatFindings(report: HuntReport): string[] {
   return [
     'also seen',
     ...report.findings.flatMap((finding) => {
-      const size = finding.bytes === null ? '' : `${formatSignedBytes(finding.bytes)}   `;
+      // Free memory is told as it is, all others as they grew.
+      const format = finding.kind === 'fragmentation' ? formatBytes : formatSignedBytes;
+      const size = finding.bytes === null ? '' : `${format(finding.bytes)}   `;
       return formatHanging(
         `   ${padEnd(finding.kind, width)}   `,
         size + sanitizeText(finding.text),

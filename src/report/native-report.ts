@@ -103,8 +103,8 @@ function buildGroups(
     return {
       kind: isLost(row) ? 'native-lost' : 'native-retained',
       allocator: group.allocator,
-      leastBytes: group.leastBytes,
-      mostBytes: group.mostBytes,
+      leastBytes: group.smallestBytes,
+      mostBytes: group.largestBytes,
       blocks,
       bytes,
       blocksGrowth: before === undefined ? null : blocks - (earlier?.blocks ?? 0),
@@ -180,14 +180,8 @@ function excessAt({ graph, native }: NativeCapture, address: number): number {
   return row < 0 ? 0 : native.excessCount[row];
 }
 
-/** `500 blocks of 32.8 to 65.5 kB`. */
-export const describeSizes = ({
-  leastBytes,
-  mostBytes,
-}: {
-  leastBytes: number;
-  mostBytes: number;
-}) =>
+/** `8.0 kB`, `32.8 kB to 65.5 kB`. */
+export const describeSizes = (leastBytes: number, mostBytes: number): string =>
   leastBytes === mostBytes
     ? formatBytes(leastBytes)
     : `${formatBytes(leastBytes)} to ${formatBytes(mostBytes)}`;
@@ -237,7 +231,7 @@ function formatGroups({ groups, from }: NativeReport, style: Style): string[] {
     ...(from === null
       ? []
       : [formatSignedCount(group.blocksGrowth ?? 0), formatSignedBytes(group.bytesGrowth ?? 0)]),
-    describeSizes(group),
+    describeSizes(group.leastBytes, group.mostBytes),
     cutEnd(
       sanitizeText(
         group.signature +

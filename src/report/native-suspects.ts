@@ -155,10 +155,12 @@ function describeBlocks({ group }: BlockGrowth): Pick<Suspect, 'type' | 'shape' 
     .slice(0, EXAMPLE_BYTES)
     .map((byte) => byte.toString(16).padStart(2, '0'))
     .join(' ');
-  const sizes = describeSizes(group);
+  const sizes = describeSizes(group.smallestBytes, group.largestBytes);
+  // The classes of size are the same in another run; the sizes that came up need not be.
+  const sizeClass = `${group.leastBytes}-${group.mostBytes}`;
   return {
     type: `blocks of ${sizes} (${group.signature})`,
-    shape: `${group.allocator} ${sizes} ${group.signature} ${group.heldBy}`.trim(),
+    shape: `${group.allocator} ${sizeClass} ${group.signature} ${group.heldBy}`.trim(),
     example: { address: formatAddress(group.exampleAddress), repr: bytes },
   };
 }

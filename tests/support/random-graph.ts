@@ -77,6 +77,8 @@ const nativeHeaps: fc.Arbitrary<NativeHeap> = fc
           allocator: 'malloc',
           leastBytes: 32,
           mostBytes: 32,
+          smallestBytes: 32,
+          largestBytes: 32,
           signature,
           heldBy: '',
           library: '',
