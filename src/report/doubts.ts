@@ -20,6 +20,8 @@ import { describeGrowth, grownBytes, grownCount, last, type SuspectContext } fro
 
 /** Share of the new objects that a bounded container must hold itself. */
 const MIN_DIRECT_SHARE = 0.5;
+/** Of growth in many containers, the share that must be entries more. */
+const MIN_ADDED_SHARE = 0.5;
 /** A limit that is not reached in this time at the measured rate is none to who watches. */
 const LONGEST_FILL_SECONDS = 24 * 3600;
 
@@ -84,14 +86,21 @@ function findLimitOfOwner(graph: HeapGraph, tree: PathTree, holder: NodeIndex): 
   return { name, value: Number(findPreview(graph, found.value)) };
 }
 
-/** Where a container has as many entries as before, new objects only take the place of others (None, small ints). */
+/**
+ * Each object that stays in a container adds an entry. Where entries do not grow, the new objects only take the place of
+ * others that were shared (None, small ints).
+ */
 function findFixedLength(
   graph: HeapGraph,
-  { holder, holderEntries, measure }: GrowthRow,
+  { holder, holderEntries, measure, count }: GrowthRow,
 ): string | undefined {
   if (holder === undefined || holder.isChain || measure !== 'objects') return undefined;
   if (!CONTAINERS.test(typeNameOf(graph, holder.node))) return undefined;
-  if (holderEntries.some((count) => count !== holderEntries[0])) return undefined;
+  const added = last(holderEntries) - holderEntries[0];
+  const grown = last(count) - count[0];
+  // Of many containers some come and go.
+  const isFixed = holder.holderCount > 1 ? added < grown * MIN_ADDED_SHARE : added <= 0;
+  if (!isFixed) return undefined;
   const length = computeLength(graph, holder.node) ?? 0;
   return holder.holderCount > 1
     ? 'the containers that they are in have as many entries as before'

@@ -5,6 +5,13 @@ import { findModuleOrigin, isStandardName, type ModuleOrigin } from '../analysis
 import type { HeapPath, PathStep } from '../analysis/path-steps.ts';
 import { EdgeKind, type HeapGraph, NONE, type NodeIndex, RootKind } from '../graph/heap-graph.ts';
 
+/** Objects of the standard library that are made to have the program's attributes. */
+const NAMESPACES: ReadonlySet<string> = new Set([
+  '_thread._local',
+  'types.SimpleNamespace',
+  'argparse.Namespace',
+]);
+
 /** The functions to look into: those that name the holder. Handlers of a logger are added by a method. */
 export function findAddingFunctions(
   graph: HeapGraph,
@@ -58,6 +65,7 @@ function isOfProgram(graph: HeapGraph, path: HeapPath, at: number): boolean {
   const { steps, rootKind, rootLabel } = path;
   if (steps[at].label.startsWith('[')) return true;
   const owner = at === 0 ? '' : steps[at - 1].typeName;
+  if (NAMESPACES.has(owner)) return true;
   if (owner.includes('.')) return originOf(graph, owner) === 'application';
   return rootKind !== RootKind.module || originOf(graph, `${rootLabel}.`) === 'application';
 }

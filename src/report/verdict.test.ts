@@ -135,6 +135,29 @@ describe('no leak', () => {
     ]);
   });
 
+  test('when values of their own take the place of shared ones in entries that come and go', () => {
+    // A cache of about sixty dicts, of which each round drops the oldest: ever more of them have a large int.
+    const lengths = [60, 62, 61, 62];
+    const report = judge({
+      draw: (capture) => {
+        const first = capture * 20;
+        const numbers = Array.from({ length: lengths[capture] }, (_, i) => first + i);
+        const large = numbers.filter((i) => i >= 60);
+        return `
+          root module app -> app
+          app: module 64 ${address(1, 0)} .cache -> cache
+          cache: list 600 ${address(1, 1)} ${numbers.map((i, at) => `[${at}] -> d${i}`).join(', ')}
+          small: int 28 ${address(1, 2)} "7" immortal
+          number: str 55 ${address(1, 3)} "'number'"
+          ${numbers.map((i) => `d${i}: dict 184 ${address(2, i)} [number] -> ${i >= 60 ? `n${i}` : 'small'}`).join('\n')}
+          ${large.map((i) => `n${i}: int 28 ${address(3, i)} "${i + 1000}"`).join('\n')}
+        `;
+      },
+    });
+
+    expect(report).toMatchObject({ verdict: 'no-leak', suspects: [] });
+  });
+
   test.each([
     [500, 'no-leak'],
     [1e9, 'leak'],
