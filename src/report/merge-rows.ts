@@ -30,7 +30,7 @@ export function mergeRows(
 }
 
 /** Objects of one kind that each thread brings, at most: its frames. */
-const MAX_PER_THREAD = 32;
+export const MAX_PER_THREAD = 32;
 const THREAD_ROOTS: ReadonlySet<number> = new Set([
   RootKind.local,
   RootKind.thread,
@@ -59,12 +59,16 @@ function mergeThreads(rows: readonly GrowthRow[], graph: HeapGraph, tree: PathTr
   });
 }
 
+interface Rounds {
+  perRound: readonly { count: number }[];
+}
+
 /**
  * Whether `a` has the numbers of `b`, or the same small multiple of them (some frames of each thread), but for what was on
  * its way when the capture was made.
  */
-export function hasSameRounds(a: GrowthRow, b: GrowthRow, mostTimes = 1): boolean {
-  const grown = (row: GrowthRow) => row.perRound.reduce((sum, { count }) => sum + count, 0);
+export function hasSameRounds(a: Rounds, b: Rounds, mostTimes = 1): boolean {
+  const grown = (row: Rounds) => row.perRound.reduce((sum, { count }) => sum + count, 0);
   const times = Math.round(grown(a) / Math.max(1, grown(b)));
   if (times < 1 || times > mostTimes) return false;
   return a.perRound.every(({ count }, round) => {

@@ -10,6 +10,7 @@ import { buildCycleSuspect } from './cycle-suspect.ts';
 import type { HuntEvidence } from './evidence.ts';
 import { describeFragmentation, findFragmentation } from './fragmentation.ts';
 import { buildHuntLedger, countFreeGrowth, countUnexplained } from './hunt-ledger.ts';
+import { hasSameRounds, MAX_PER_THREAD } from './merge-rows.ts';
 import { buildNativeSuspects } from './native-suspects.ts';
 import { buildTarget } from './report-parts.ts';
 import type { HuntReport, Suspect } from './schemas.ts';
@@ -130,11 +131,19 @@ function judgeNative(
   });
   const fragmentation = findFragmentation(graph, facts, tree);
   if (fragmentation !== undefined) findings.push(describeFragmentation(fragmentation));
-  // Threads that Python knows are told with their objects.
-  const own = suspects.filter(
-    ({ kind }) => kind !== 'threads' || known.every((each) => each.kind !== 'threads'),
-  );
-  const outside = own.filter(({ kind }) => kind.startsWith('native') || kind === 'mappings');
+  // Threads that Python knows are told with their objects, and have their stacks in mappings.
+  const threads = known.find(({ kind }) => kind === 'threads');
+  const isOfThreads = (suspect: Suspect): boolean =>
+    threads !== undefined &&
+    (suspect.kind === 'threads' ||
+      (suspect.kind === 'mappings' && hasSameRounds(suspect, threads, MAX_PER_THREAD)));
+  const own = suspects.filter((suspect) => !isOfThreads(suspect));
+  for (const { kind, bytes, count } of suspects.filter(isOfThreads)) {
+    if (kind !== 'mappings') continue;
+    const text = `${formatNumberOf(count, 'mapping')} more, as the threads of a suspect have for their stacks`;
+    findings.push({ kind: 'grows-with', bytes, text });
+  }
+  const outside = suspects.filter(({ kind }) => kind.startsWith('native') || kind === 'mappings');
   const explainedBytes = outside.reduce((sum, { bytes }) => sum + bytes, 0);
   return { suspects: own, findings, explainedBytes };
 }
