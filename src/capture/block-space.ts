@@ -5,7 +5,12 @@
 
 import { findBlockStart, forEachLiveBlock, type Pymalloc } from '../cpython/pymalloc.ts';
 import { chunkContaining, IN_USE, MMAPPED } from '../malloc/chunk-rows.ts';
-import { endWordOfChunk, type MallocHeap } from '../malloc/malloc-heap.ts';
+import {
+  endWordOfChunk,
+  findChunkAtAddress,
+  isGivenOut,
+  type MallocHeap,
+} from '../malloc/malloc-heap.ts';
 import { type MemoryImage, PAGE_SIZE } from '../memory/memory-image.ts';
 
 const PAGE_WORDS = PAGE_SIZE / 8;
@@ -16,11 +21,16 @@ export class BlockSpace {
   readonly pymalloc: Pymalloc;
   /** undefined where the C allocator is not known: then there are pymalloc's blocks alone. */
   readonly heap: MallocHeap | undefined;
+  /** Per GiB of the address space: whether malloc has memory there. */
+  private readonly mallocGibs = new Uint8Array(1 << 18);
 
   constructor(image: MemoryImage, pymalloc: Pymalloc, heap: MallocHeap | undefined) {
     this.image = image;
     this.pymalloc = pymalloc;
     this.heap = heap;
+    for (const { start, end } of heap?.segments ?? []) {
+      this.mallocGibs.fill(1, Math.floor(start / 2 ** 30), Math.ceil(end / 2 ** 30));
+    }
   }
 
   isInPool(word: number): boolean {
@@ -36,6 +46,17 @@ export class BlockSpace {
     if (row < 0) return 0;
     const state = heap.rows.state[row];
     return state === IN_USE || state === MMAPPED ? heap.rows.headerWord[row] + 1 : 0;
+  }
+
+  /**
+   * The same for an address in a page that was not copied: of a block that was never touched there, or whose inside is
+   * bulk. Some ns for what is no address at all, 200 ns near malloc's memory.
+   */
+  findStartAtAddress(lo: number, hi: number): number {
+    const { heap } = this;
+    if (heap === undefined || this.mallocGibs[(hi << 2) | (lo >>> 30)] !== 1) return 0;
+    const row = findChunkAtAddress(heap, this.image, hi * 2 ** 32 + lo);
+    return row >= 0 && isGivenOut(heap, row) ? heap.rows.headerWord[row] + 1 : 0;
   }
 
   /** Bytes that the block which begins at `start` costs, header included. */

@@ -69,16 +69,20 @@ export function buildNative(options: BuildNativeOptions): {
     start: address,
     end: address + (heap?.stateBytes ?? 0),
   }));
+  const changed = new Set(
+    source.residency.filter(({ ownPages }) => ownPages > 0).map(({ mapping }) => mapping),
+  );
+  const resident = new ResidentRanges(image, source.skippedRuns);
   const { marks, lostNodes, excess, holders } = findNative({
     space,
+    resident,
     sorted,
     roots: options.roots,
     ownedBits: options.ownedBits,
-    rootRanges: findRootRanges(source.mappings, stacks, regions, lists),
+    rootRanges: findRootRanges(source.mappings, stacks, regions, lists, changed),
     threads: source.threads,
     listHeads: runtime.interpreters.flatMap((interpreter) => [...interpreter.generationHeads]),
     interpreterRanges: findInterpreterRanges(runtime, source.mappings),
-    skipped: source.skipped,
   });
   const findSignature = makeSignatureFinder({
     image,
@@ -86,7 +90,6 @@ export function buildNative(options: BuildNativeOptions): {
     findTypeName: options.findTypeName,
   });
   const { groups, ...columns } = listNativeBlocks({ space, marks, holders, findSignature });
-  const resident = new ResidentRanges(image, source.skippedRuns);
   const { ledger, threads, mappings, arenas } = buildLedger({
     space,
     marks,

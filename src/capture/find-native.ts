@@ -7,13 +7,15 @@
 
 import { type BitSet, hasBit, makeBitSet, setBit } from '../base/bit-set.ts';
 import { growableUint32 } from '../base/columns.ts';
+import { type FoundObjects, LARGE } from '../cpython/find-objects.ts';
 import type { TypeInfo } from '../cpython/object-reader.ts';
 import { NONE, RootKind } from '../graph/heap-graph.ts';
 import { type MemoryImage, PAGE_SIZE } from '../memory/memory-image.ts';
 import type { Address } from '../memory/memory-reader.ts';
 import type { ThreadState } from '../memory/threads.ts';
 import type { BlockSpace } from './block-space.ts';
-import { BlockMarks, MAX_HOLDERS, Mark } from './mark-blocks.ts';
+import { BlockMarks, type FindContentEnd, MAX_HOLDERS, Mark } from './mark-blocks.ts';
+import type { ResidentRanges } from './resident-ranges.ts';
 import { type FoundRoot, LASTING, type SortedObjects } from './sort-found.ts';
 
 /** Memory in no block that C code may keep pointers in: data of libraries, stacks, what was mapped. */
@@ -31,12 +33,12 @@ export interface NativeInputs {
   /** Words of blocks that objects own. */
   ownedBits: BitSet;
   rootRanges: readonly RootRange[];
+  resident: ResidentRanges;
   threads: readonly ThreadState[];
   /** PyGC_Heads of the collector's lists: they lead to objects, and hold none. */
   listHeads: readonly Address[];
   /** Memory in which the interpreter keeps the arrays of its free lists: its states, its library's data. */
   interpreterRanges: readonly { start: Address; end: Address }[];
-  skipped: readonly { start: number; end: number; chunk: number }[];
 }
 
 /** Objects whose reference count is above the pointers to them that exist anywhere, and by how much. */
@@ -62,7 +64,6 @@ const PLAIN_TYPES: ReadonlySet<string> = new Set([
   'float',
   'complex',
   'str',
-  'bytes',
   'tuple',
   'list',
   'dict',
@@ -73,8 +74,6 @@ const PLAIN_TYPES: ReadonlySet<string> = new Set([
   'slice',
   'cell',
   'method',
-  'bytearray',
-  'array.array',
 ]);
 const MAX_BASES = 128;
 /** Less than this many references too many are not followed. */
@@ -93,12 +92,18 @@ const FREE_LISTED: ReadonlySet<string> = new Set([
 /** So many pointers to objects of one such type in a row are no variables of the interpreter's. */
 const FREE_LIST_RUN = 8;
 
-/** About 0.1 microseconds an object, 10 ns a word that is scanned. Changes the image: zeros heads of lists and free lists. */
+/** About 0.1 microseconds an object, 10 ns a word that is scanned. Changes the image (zeros heads of lists and free lists) and the
+ * objects' allocated sizes. */
 export function findNative(inputs: NativeInputs): NativeMarks {
   const { space, sorted, ownedBits } = inputs;
   const { found } = sorted;
   const words = found.word.array;
-  const marks = new BlockMarks(space, found.objectBits, inputs.skipped);
+  const marks = new BlockMarks(
+    space,
+    found.objectBits,
+    makeContentEndFinder(sorted),
+    inputs.resident,
+  );
   hideListHeads(inputs);
   hideFreeLists(inputs);
 
@@ -111,9 +116,10 @@ export function findNative(inputs: NativeInputs): NativeMarks {
   }
   forEachBit(ownedBits, (word) => marks.setMark(word, Mark.buffer));
   for (let node = 0; node < found.word.length; node++) {
-    if (hasBit(live, node) && !isPlain[typeIds[node]]) marks.enter(words[node]);
+    if (!hasBit(live, node) || isPlain[typeIds[node]]) continue;
+    marks.enter(words[node]);
+    addAllocated(found, node, marks.spread(Mark.owned));
   }
-  marks.spread(Mark.owned);
 
   const holders = markFromC(inputs, marks);
   const lostNodes = findLostNodes(inputs, marks, live);
@@ -132,6 +138,43 @@ export function findNative(inputs: NativeInputs): NativeMarks {
   const isScanned = (node: number) => !hasBit(live, node) || !isPlain[typeIds[node]];
   const excess = countExcess(inputs, marks, watched, isScanned);
   return { marks, lostNodes, excess, holders };
+}
+
+/** Objects of exactly known size that mostly end within a word. */
+const ODD_SIZED: ReadonlySet<string> = new Set([
+  'str',
+  'bytes',
+  'int',
+  'code',
+  'memoryview',
+  'tuple',
+]);
+
+function makeContentEndFinder({ found, nodeOf }: SortedObjects): FindContentEnd {
+  const isOddSized = found.types.map(({ tp_name }) => ODD_SIZED.has(tp_name));
+  const typeIds = found.typeId.array;
+  const sizes = found.shallowSize.array;
+  return (word) => {
+    const node = nodeOf(word);
+    return isOddSized[typeIds[node]] ? word + Math.floor(sizes[node] / 8) : 0;
+  };
+}
+
+/** What C memory only this object leads to (the first of several that do) is its own. */
+function addAllocated(found: FoundObjects, row: number, bytes: number): void {
+  const { allocatedSize, shallowSize, largeSizes } = found;
+  const word = found.word.array[row];
+  const large = largeSizes.get(word);
+  if (large !== undefined) large.allocated += bytes;
+  else if (allocatedSize.array[row] + bytes < LARGE) allocatedSize.array[row] += bytes;
+  else {
+    largeSizes.set(word, {
+      shallow: shallowSize.array[row],
+      allocated: allocatedSize.array[row] + bytes,
+    });
+    shallowSize.array[row] = LARGE;
+    allocatedSize.array[row] = LARGE;
+  }
 }
 
 /** Objects with many more references than were found, those with the most first. */

@@ -9,7 +9,9 @@
 
 import { type BitSet, hasBit, makeBitSet, setBit } from '../base/bit-set.ts';
 import { growableUint32 } from '../base/columns.ts';
+import { PAGE_SIZE } from '../memory/memory-image.ts';
 import type { BlockSpace } from './block-space.ts';
+import type { ResidentRanges } from './resident-ranges.ts';
 
 /** What a block was found to be. */
 export const Mark = {
@@ -36,6 +38,12 @@ const UNIT_WORDS = 2;
 /** Lower words are no addresses: vm.mmap_min_addr. */
 const LOWEST_ADDRESS = 0x10000;
 
+/**
+ * For the word at which an object begins: the word behind those that it has written whole; 0 if it may have all of its
+ * block. What lies behind is left of earlier blocks, such as pointers whose low bytes the end of a text has replaced.
+ */
+export type FindContentEnd = (objectWord: number) => number;
+
 export class BlockMarks {
   private readonly space: BlockSpace;
   private readonly objectBits: BitSet;
@@ -43,8 +51,9 @@ export class BlockMarks {
   private readonly marks: Uint8Array;
   private readonly scanned: BitSet;
   private readonly pending = growableUint32();
-  /** Large blocks whose inside was not copied. */
-  private readonly skipped: readonly { start: number; end: number; chunk: number }[];
+  private markedBytes = 0;
+  private readonly findContentEnd: FindContentEnd;
+  private readonly resident: ResidentRanges;
   private readonly dataOffsetWords: number;
   private readonly watched: BitSet;
   private readonly pointerCounts = new Map<number, number>();
@@ -53,11 +62,13 @@ export class BlockMarks {
   constructor(
     space: BlockSpace,
     objectBits: BitSet,
-    skipped: readonly { start: number; end: number; chunk: number }[],
+    findContentEnd: FindContentEnd,
+    resident: ResidentRanges,
   ) {
     this.space = space;
+    this.resident = resident;
     this.objectBits = objectBits;
-    this.skipped = skipped;
+    this.findContentEnd = findContentEnd;
     this.marks = new Uint8Array(Math.ceil(space.image.endWord / UNIT_WORDS));
     this.scanned = makeBitSet(this.marks.length);
     this.watched = makeBitSet(this.marks.length);
@@ -122,20 +133,27 @@ export class BlockMarks {
     this.meet((address - hi * 2 ** 32) >>> 0, hi, mark);
   }
 
-  /** Marks what the entered blocks lead to, and what those do. */
-  spread(mark: number): void {
+  /** Marks what the entered blocks lead to, and what those do; returns the bytes of blocks without an object among them. */
+  spread(mark: number): number {
     const { pending } = this;
+    this.markedBytes = 0;
     while (pending.length > 0) this.scanBlock(pending.array[--pending.length], mark);
+    return this.markedBytes;
   }
 
   private scanBlock(start: number, mark: number): void {
-    const end = this.space.endOf(start);
-    const object = start + this.dataOffsetWords + this.objectOffset(start, end);
+    let end = this.space.endOf(start);
+    const offset = this.objectOffset(start, end);
+    if (offset < 0) {
+      this.scan(start, end, mark);
+      return;
+    }
+    const object = start + this.dataOffsetWords + offset;
+    const contentEnd = this.findContentEnd(object);
+    if (contentEnd > 0 && contentEnd < end) end = contentEnd;
     // The collector's links stand right before the object, managed pointers before them.
-    if (object > start + this.dataOffsetWords) {
-      this.scan(start, object - 2, mark);
-      this.scan(object, end, mark);
-    } else this.scan(start, end, mark);
+    if (offset > 0) this.scan(start, object - 2, mark);
+    this.scan(object, end, mark);
   }
 
   /** Marks the blocks that the words of [startWord, endWord) lead to; they are scanned by the next `spread`. */
@@ -143,38 +161,37 @@ export class BlockMarks {
     const { halves } = this.space.image;
     for (let w = startWord; w < endWord; w++) {
       const hi = halves[2 * w + 1];
-      if (hi > 0x7fff) continue;
       const lo = halves[2 * w];
       if (hi === 0 && lo < LOWEST_ADDRESS) continue;
-      this.meet(lo, hi, mark);
+      if (hi <= 0x7fff) this.meet(lo, hi, mark);
+      // Lock-free lists and boxed values keep a tag in the 16 bits that no address has.
+      else if ((hi & 0x8000) === 0 && (hi & 0x7fff) !== 0) this.meet(lo, hi & 0x7fff, mark);
     }
   }
 
   private meet(lo: number, hi: number, mark: number): void {
     const word = this.space.image.wordAt(lo, hi);
-    const start = word === 0 ? this.findSkipped(lo, hi) : this.space.findStart(word);
+    const start = word === 0 ? this.space.findStartAtAddress(lo, hi) : this.space.findStart(word);
     if (start === 0) return;
     const unit = start >>> 1;
     if (hasBit(this.watched, unit)) {
       this.pointerCounts.set(start, (this.pointerCounts.get(start) ?? 0) + 1);
     }
     const known = this.marks[unit];
-    if (known === Mark.none || (known === Mark.buffer && mark === Mark.garbage)) {
+    if (known === Mark.none) {
       this.marks[unit] = mark;
-    }
+      if (!this.holdsObject(start)) this.markedBytes += this.countTouched(start);
+    } else if (known === Mark.buffer && mark === Mark.garbage) this.marks[unit] = mark;
     if (known === Mark.object || hasBit(this.scanned, unit)) return;
     setBit(this.scanned, unit);
     this.pending.push(start);
   }
 
-  private findSkipped(lo: number, hi: number): number {
-    if (this.skipped.length === 0) return 0;
-    const address = hi * 2 ** 32 + lo;
-    for (const { start, end, chunk } of this.skipped) {
-      if (address < start || address >= end) continue;
-      const word = this.space.image.wordAtAddress(chunk + 16);
-      return word === 0 ? 0 : this.space.findStart(word);
-    }
-    return 0;
+  /** Resident bytes of a block. */
+  private countTouched(start: number): number {
+    const bytes = this.space.blockBytes(start);
+    if (bytes <= PAGE_SIZE || this.space.isInPool(start)) return bytes;
+    const address = this.space.image.addressOfWord(start - 1) - 8;
+    return this.resident.countBytes(address, address + bytes);
   }
 }

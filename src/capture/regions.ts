@@ -80,17 +80,21 @@ export function findStacks(
   return [...stacks].map(([mapping, own]) => ({ mapping, threads: own }));
 }
 
-/** The writable memory that lies in no block and may hold pointers; `excluded` are malloc's own lists. */
+/**
+ * The memory that lies in no block and may hold pointers: what was copied and can be changed, or was until it was made
+ * read-only. `changed` are mappings with pages of the process's own; `excluded` are malloc's own lists.
+ */
 export function findRootRanges(
   mappings: readonly Mapping[],
   stacks: readonly StackMapping[],
   regions: readonly Region[],
   excluded: readonly Region[],
+  changed: ReadonlySet<Mapping>,
 ): RootRange[] {
   const ranges: RootRange[] = [];
   const left = [...regions, ...excluded].sort((a, b) => a.start - b.start);
   for (const [row, mapping] of mappings.entries()) {
-    if (!mapping.writable || !mapping.isPrivate) continue;
+    if (!mapping.writable && !changed.has(mapping)) continue;
     const stack = stacks.find((each) => each.mapping === mapping);
     const name = nameOf(mapping, stack, mappings[row - 1]);
     const lowest = Math.min(...(stack?.threads ?? []).map((each) => each.stackPointer ?? 0));
@@ -113,10 +117,11 @@ function nameOf(
     const [thread] = stack.threads;
     return stack.threads.length === 1 ? `the stack of thread ${thread.name}` : 'stacks of threads';
   }
+  if (!mapping.isPrivate) return 'shared memory';
   if (isFileMapping(mapping)) return fileNameOf(mapping);
   if (mapping.path === '[heap]') return 'memory of brk';
   const isRest = before !== undefined && isFileMapping(before) && before.end === mapping.start;
-  return isRest && before.writable ? fileNameOf(before) : 'anonymous memory';
+  return isRest && before.writable && before.isPrivate ? fileNameOf(before) : 'anonymous memory';
 }
 
 const fileNameOf = ({ path }: Mapping): string => path.slice(path.lastIndexOf('/') + 1);

@@ -4,7 +4,8 @@
 //
 // Of all mappings it tells how much is resident, so that the sum can be held against the kernel's.
 //
-// Left out: code, shared memory, devices, what the caller asked to skip, and single mappings too large to look through.
+// Of shared memory only small mappings are copied: C code may keep pointers there, too. Left out: code, devices, what the
+// caller asked to skip, and single mappings too large to look through.
 
 import {
   isFileMapping,
@@ -60,6 +61,9 @@ const MAX_MAPPING_BYTES = 64 * 2 ** 30;
 const MAX_READ_ONLY_BYTES = 16 << 20;
 /** Unchanged pages of larger writable mappings are bulk that was mapped, not a library's static data. */
 const MAX_UNCHANGED_BYTES = 64 << 20;
+/** Larger mappings that are shared with others hold data for them. */
+const MAX_SHARED_BYTES = 1 << 20;
+const SHARED_MEMORY = /^(\/dev\/zero|\/memfd:|\/dev\/shm\/|\/SYSV)/;
 /** A run is read by one call, which takes less than 2 GiB. */
 const MAX_RUN_PAGES = (1 << 30) / PAGE_SIZE;
 
@@ -87,7 +91,7 @@ export function computeCopyLayout(
       if (!isTooLarge && isCounted(mapping)) countPages(mapping, pagemap, counts);
     } else if (isTooLarge) {
       leftOut.push({ mapping, reason: 'larger than 64 GiB' });
-    } else if (isFileMapping(mapping)) {
+    } else if (isFileMapping(mapping) && mapping.isPrivate) {
       appendFileRuns(mapping, pagemap, isElf, runs, counts);
     } else {
       appendAnonymousRuns(mapping, pagemap, skipped, runs, counts);
@@ -125,11 +129,16 @@ function appendSkippedRuns(
   }
 }
 
-/** Memory that can hold Python objects or names: writable and private, or a library's read-only data. */
+/** Memory that can hold Python objects, names or pointers of C code: writable, or a library's read-only data. */
 function isWanted(mapping: Mapping): boolean {
-  if (!mapping.readable || !mapping.isPrivate || isSpecialMapping(mapping)) return false;
+  if (!mapping.readable || isSpecialMapping(mapping)) return false;
+  if (!mapping.isPrivate) return isSharedMemory(mapping);
   return mapping.writable || !mapping.executable;
 }
+
+/** Shared memory that is no file on a disk, and too small for bulk. */
+const isSharedMemory = ({ path, start, end, writable }: Mapping): boolean =>
+  writable && end - start <= MAX_SHARED_BYTES && SHARED_MEMORY.test(path);
 
 function appendAnonymousRuns(
   mapping: Mapping,

@@ -42,7 +42,7 @@ export function findPythonForExtensions(): { python: TestPython; hasCython: bool
   return python === undefined ? undefined : { python, hasCython: false };
 }
 
-function run(command: readonly string[], env: NodeJS.ProcessEnv = process.env): void {
+export function run(command: readonly string[], env: NodeJS.ProcessEnv = process.env): void {
   const { status, stderr, error } = spawnSync(command[0], command.slice(1), {
     encoding: 'utf8',
     env,

@@ -1,0 +1,179 @@
+"""Loses and holds C memory and references as it is told: native_leaks.py FOLDER, with the libraries compiled there.
+
+Prints {"pid": ...}, then answers each line of stdin, a JSON list of [command, arguments...], with one line of JSON. Addresses
+are told as numbers; while a number is around, its digits are no pointer.
+"""
+
+import ctypes
+import gc
+import json
+import os
+import sys
+
+folder = sys.argv[1]
+c = ctypes.PyDLL(os.path.join(folder, "native_leaks.so"))
+HOLDERS = {
+    "data": "hold_in_data",
+    "inside": "hold_inside",
+    "tagged": "hold_tagged",
+    "heap": "hold_in_heap",
+    "mapping": "hold_in_mapping",
+    "untouched": "hold_untouched",
+    "thread": "hold_by_thread",
+}
+for name in HOLDERS.values():
+    getattr(c, name).restype = ctypes.c_size_t
+    getattr(c, name).argtypes = [ctypes.c_size_t] + [ctypes.c_int] * (name in ("hold_in_mapping", "hold_by_thread"))
+c.overrun.restype = ctypes.c_size_t
+c.overrun.argtypes = [ctypes.c_size_t]
+size_t = ctypes.c_size_t
+c.lose.argtypes = [ctypes.c_int, size_t, size_t, ctypes.c_void_p]
+c.lose_chain.argtypes = [size_t, size_t, ctypes.c_void_p]
+c.lose_in_threads.argtypes = [ctypes.c_int, size_t, size_t, ctypes.c_void_p]
+cpp = None
+path = os.path.join(folder, "native_boxes.so")
+if os.path.exists(path):
+    cpp = ctypes.PyDLL(path)
+    cpp.lose_boxes.argtypes = cpp.lose_texts.argtypes = [size_t, size_t, ctypes.c_void_p]
+
+incref = ctypes.pythonapi.Py_IncRef
+incref.argtypes = [ctypes.py_object]
+incref.restype = None
+
+MASK = (1 << 64) - 1
+
+
+def addresses(count, call):
+    hidden = (size_t * count)()
+    call(ctypes.addressof(hidden))
+    return [~value & MASK for value in hidden]
+
+
+def lose(where, size, count):
+    return addresses(count, lambda room: c.lose(where, size, count, room))
+
+
+def lose_chain(size, count):
+    return addresses(count, lambda room: c.lose_chain(size, count, room))
+
+
+def lose_in_threads(threads, size, count):
+    return addresses(threads * count, lambda room: c.lose_in_threads(threads, size, count, room))
+
+
+def lose_boxes(size, count):
+    return addresses(2 * count, lambda room: cpp.lose_boxes(size, count, room))
+
+
+def lose_texts(size, count):
+    return addresses(2 * count, lambda room: cpp.lose_texts(size, count, room))
+
+
+class Plain:
+    def __init__(self, number):
+        self.number = number
+        self.text = "plain %d" % number
+
+
+number = 0
+
+
+def make(kind):
+    global number
+    number += 1
+    text = "lost %d " % number
+    if kind == "list":
+        return [text, number]
+    if kind == "dict":
+        return {text: number, "more": [number]}
+    if kind == "bytes":
+        return (text * 20).encode()
+    if kind == "str":
+        return text * 20
+    if kind == "tuple":
+        return (text, [number])
+    return Plain(number)
+
+
+def forget_one(kind):
+    thing = make(kind)
+    incref(thing)
+    return id(thing)
+
+
+def forget(kind, count):
+    """Objects whose reference was taken and never given up."""
+    return [forget_one(kind) for _ in range(count)]
+
+
+kept = {}
+
+
+def take_references(name, count):
+    """To one object that stays alive; its address."""
+    thing = kept.setdefault(name, [name])
+    for _ in range(count):
+        incref(thing)
+    return id(thing)
+
+
+def hold(how, size, *rest):
+    return getattr(c, HOLDERS[how])(size, *rest)
+
+
+class Holder(ctypes.Structure):
+    _fields_ = [("number", ctypes.c_int), ("block", ctypes.c_void_p)]
+
+
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_size_t
+libc.malloc.argtypes = [ctypes.c_size_t]
+
+
+def hold_by_ctypes(size):
+    """A pointer in the struct of a Python object."""
+    block = libc.malloc(size)
+    kept[block] = Holder(7, block)
+    return block
+
+
+def hold_by_array(size):
+    """A pointer in the memory that an array has for itself."""
+    block = libc.malloc(size)
+    array = (ctypes.c_void_p * 500)()
+    array[321] = block
+    kept[block] = array
+    return block
+
+
+def hold_in_bytearray(size):
+    """A pointer in a buffer of a built-in type, written by C code."""
+    block = libc.malloc(size)
+    buffer = bytearray(4096)
+    ctypes.c_size_t.from_buffer(buffer, 64).value = block
+    kept[block] = buffer
+    return block
+
+
+def hold_by_garbage(size):
+    """By a cycle that waits for the collector."""
+    gc.disable()
+    block = libc.malloc(size)
+    holder = Holder(7, block)
+    holder.itself = [holder]
+    return block
+
+
+def overrun(size):
+    return c.overrun(size)
+
+
+print(json.dumps({"pid": os.getpid()}), flush=True)
+for line in sys.stdin:
+    command, *arguments = json.loads(line)
+    if command == "exit":
+        break
+    answer = globals()[command](*arguments)
+    if gc.isenabled():
+        gc.collect()
+    print(json.dumps(answer), flush=True)
