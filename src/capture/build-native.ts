@@ -25,7 +25,7 @@ import { ResidentRanges } from './resident-ranges.ts';
 import type { FoundRoot, SortedObjects } from './sort-found.ts';
 
 /** Below this, nobody asks who holds free memory. */
-const LEAST_FREE_BYTES = 4 << 20;
+const LEAST_FREE_BYTES = 1 << 20;
 const NOTABLE_FREE_SHARE = 0.1;
 
 /** What the copy knows beside its pages. */

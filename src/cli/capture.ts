@@ -39,7 +39,7 @@ async function runCapture(pid: number, options: CaptureOptions, session: Session
     });
   }
   const startedAt = performance.now();
-  const graph = await capturePid(pid, session, { native: true });
+  const graph = await capturePid(pid, session);
   session.progress(`writing ${output}`);
   const bytes = await writeSnapshotFile(output, graph, session.fileOptions);
   const report = buildCaptureReport(graph, { path: output, bytes }, performance.now() - startedAt);

@@ -72,7 +72,7 @@ async function watchGrowth(
   }
   const capture = openPython(parsed.pid);
   const read = () =>
-    capture.capture({ signal: session.signal, onProgress: showProgressOn(session) });
+    capture.capture({ native: true, signal: session.signal, onProgress: showProgressOn(session) });
   try {
     let from = await read();
     for (let round = 1; round <= options.rounds; round++) {

@@ -13,7 +13,7 @@ export async function requireNative(
   options: { wantsPss?: boolean } = {},
 ): Promise<{ graph: HeapGraph; native: NativeHeap }> {
   const target = parseTarget(text);
-  const graph = await loadGraph(target, session, { native: true, ...options });
+  const graph = await loadGraph(target, session, options);
   const { native } = graph;
   if (native !== undefined) return { graph, native };
   throw new UsageError({

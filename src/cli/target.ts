@@ -44,7 +44,7 @@ export function parsePid(text: string): number {
   });
 }
 
-type NativeOptions = Pick<CaptureOptions, 'native' | 'wantsPss'>;
+type NativeOptions = Pick<CaptureOptions, 'wantsPss'>;
 
 /** Captures the process or reads the file. */
 export async function loadGraph(
@@ -68,6 +68,8 @@ export async function capturePid(
   const capture = openPython(pid);
   try {
     return await capture.capture({
+      // Sizes are the same in all commands: with the C memory that objects own.
+      native: true,
       ...options,
       signal: session.signal,
       onProgress: showProgressOn(session),

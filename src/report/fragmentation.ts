@@ -19,21 +19,33 @@ import type { Fragmentation } from './ledger-schema.ts';
 
 /** Of the resident set; less free memory is what every allocator keeps. */
 const NOTABLE_SHARE = 0.2;
-const LEAST_BYTES = 8 << 20;
+const LEAST_BYTES = 1 << 20;
 /** A remedy that brings less is not worth a line. */
 const LEAST_GAIN_SHARE = 0.02;
 
 type Gain = Fragmentation['gains'][number];
 
-/** undefined when the allocators hold little free: below a fifth of the resident set, or 8 MiB. */
+/** undefined when the allocators hold little free: below a fifth of the resident set, or 1 MiB. */
 export function findFragmentation(
   graph: HeapGraph,
   native: NativeFacts,
   tree: PathTree,
 ): Fragmentation | undefined {
+  const freeBytes = countFree(native.ledger);
+  if (freeBytes < LEAST_BYTES || freeBytes < native.ledger.rssBytes * NOTABLE_SHARE) {
+    return undefined;
+  }
+  return buildFragmentation(graph, native, tree);
+}
+
+/** However much is free. */
+export function buildFragmentation(
+  graph: HeapGraph,
+  native: NativeFacts,
+  tree: PathTree,
+): Fragmentation {
   const { ledger } = native;
   const freeBytes = countFree(ledger);
-  if (freeBytes < LEAST_BYTES || freeBytes < ledger.rssBytes * NOTABLE_SHARE) return undefined;
   const { accounts } = ledger;
   const least = ledger.rssBytes * LEAST_GAIN_SHARE;
   return {
@@ -103,15 +115,15 @@ function listGains({ ledger, arenas }: NativeFacts): Gain[] {
   return gains.sort((a, b) => b.bytes - a.bytes);
 }
 
-/** For a hunt's list of what was also seen. */
-export function describeFragmentation(found: Fragmentation): {
-  kind: 'fragmentation';
-  bytes: number;
-  text: string;
-} {
+/** For a hunt's list of what was also seen; `grownBytes` of the free memory came during the hunt. */
+export function describeFragmentation(
+  found: Fragmentation,
+  grownBytes: number,
+): { kind: 'fragmentation'; bytes: number; text: string } {
   const [best] = found.gains;
   const [pin] = found.pins;
-  const share = `${formatShare(found.share)} of the resident set is free memory that allocators hold`;
+  const grown = grownBytes > 0 ? `, ${formatBytes(grownBytes)} of it since the first capture` : '';
+  const share = `${formatShare(found.share)} of the resident set is free memory that allocators hold${grown}`;
   const gain = best === undefined ? '' : `; ${best.text} (${best.measure})`;
   const pinned =
     pin === undefined

@@ -8,7 +8,7 @@ import { computeGrowth, type Growth } from '../analysis/growth.ts';
 import { formatBytes, formatDuration, formatNumberOf } from '../base/format.ts';
 import { buildCycleSuspect } from './cycle-suspect.ts';
 import type { HuntEvidence } from './evidence.ts';
-import { describeFragmentation, findFragmentation } from './fragmentation.ts';
+import { buildFragmentation, describeFragmentation, findFragmentation } from './fragmentation.ts';
 import { buildHuntLedger, countFreeGrowth, countUnexplained } from './hunt-ledger.ts';
 import { hasSameRounds, MAX_PER_THREAD } from './merge-rows.ts';
 import { buildNativeSuspects } from './native-suspects.ts';
@@ -129,8 +129,15 @@ function judgeNative(
     enoughRounds,
     growthBytes,
   });
-  const fragmentation = findFragmentation(graph, facts, tree);
-  if (fragmentation !== undefined) findings.push(describeFragmentation(fragmentation));
+  const ledger = buildHuntLedger(captures[0], captures[captures.length - 1]);
+  const freeGrowth = countFreeGrowth(ledger.growth);
+  const isFreed = freeGrowth > noiseOf(samples[0].rssBytes) && freeGrowth * 2 > growthBytes;
+  const fragmentation = isFreed
+    ? buildFragmentation(graph, facts, tree)
+    : findFragmentation(graph, facts, tree);
+  if (fragmentation !== undefined) {
+    findings.push(describeFragmentation(fragmentation, isFreed ? freeGrowth : 0));
+  }
   // Threads that Python knows are told with their objects, and have their stacks in mappings.
   const threads = known.find(({ kind }) => kind === 'threads');
   const isOfThreads = (suspect: Suspect): boolean =>
