@@ -5,7 +5,7 @@
 // A wrong verdict is worse than none: what grew and is not understood is told as unexplained growth, in bytes.
 
 import { computeGrowth, type Growth } from '../analysis/growth.ts';
-import { formatBytes, formatDuration, formatNumberOf } from '../base/format.ts';
+import { formatBytes, formatDuration, formatNumberOf, formatShare } from '../base/format.ts';
 import { buildCycleSuspect } from './cycle-suspect.ts';
 import type { HuntEvidence } from './evidence.ts';
 import { buildFragmentation, describeFragmentation, findFragmentation } from './fragmentation.ts';
@@ -183,6 +183,8 @@ function decide(
     const summary = summarise(leaking, share);
     const more = describeUnexplained(context, other.notExplained);
     if (more !== undefined) reasons.push(more);
+    const freed = describeFreed(context, leaking, other.free);
+    if (freed !== undefined) reasons.push(freed);
     return { verdict: 'leak', summary, reasons, nextMeasurement: null };
   }
   return decideWithoutLeak(context, suspects, other, growth, reasons);
@@ -258,6 +260,19 @@ function decideWithoutLeak(
     );
   }
   return { verdict: 'no-leak', summary, reasons, nextMeasurement: null };
+}
+
+/** A true leak may be small beside memory that was freed: what the resident set's growth mostly is must be said. */
+function describeFreed(
+  { evidence: { captures } }: SuspectContext,
+  leaking: readonly Suspect[],
+  free: number,
+): string | undefined {
+  const rss = captures.map((capture) => capture.line.rssBytes);
+  const grown = rss[rss.length - 1] - rss[0];
+  const leaked = leaking.reduce((sum, { bytes }) => sum + bytes, 0);
+  if (free <= noiseOf(rss[0]) || free * 2 < grown || leaked * 2 > grown) return undefined;
+  return `the resident set grew by ${formatBytes(grown)}, and ${formatBytes(free)} of that is freed memory that allocators hold (see fragmentation); the leak is ${formatShare(leaked / grown)} of it`;
 }
 
 const noiseOf = (bytes: number): number => Math.max(RSS_NOISE_BYTES, bytes * RSS_NOISE_SHARE);
