@@ -74,7 +74,9 @@ export class BlockSpace {
    */
   endOf(start: number): number {
     const { heap } = this;
-    if (heap === undefined || this.isInPool(start)) return start + this.blockBytes(start) / 8;
+    if (heap === undefined || this.isInPool(start)) {
+      return Math.min(start + this.blockBytes(start) / 8, this.image.runEnd(start));
+    }
     const row = chunkContaining(heap.index, start);
     return row < 0 ? start : endWordOfChunk(heap, row);
   }

@@ -230,7 +230,9 @@ function addPool(rows: PoolRows, word: number, blockBytes: number): void {
   rows.blockBytes.push(blockBytes);
   rows.endWord.push(word + nextoffset / 8);
   const row = rows.word.length;
-  const lastPage = Math.floor((word + nextoffset / 8 - 1) / PAGE_WORDS);
+  // The end of the last block may lie in a page that was never touched: what follows in the image is of another place.
+  const end = Math.min(word + nextoffset / 8, rows.image.runEnd(word));
+  const lastPage = Math.floor((end - 1) / PAGE_WORDS);
   for (let page = Math.floor(word / PAGE_WORDS); page <= lastPage; page++) {
     rows.poolByPage[page] = row;
   }
