@@ -108,6 +108,31 @@ function describeRetries({ retries }: HuntEvidence): HuntReport['findings'] {
   });
 }
 
+/** References that each object of one kind has without a pointer (to the module of its type), at most. */
+const MAX_PER_OBJECT = 8;
+
+/** Whether what grew outside of Python objects comes with those of a suspect: stacks of threads, references of objects. */
+function isPartOf(native: Suspect, suspect: Suspect): boolean {
+  switch (native.kind) {
+    case 'threads':
+      return suspect.kind === 'threads';
+    case 'mappings':
+      return suspect.kind === 'threads' && hasSameRounds(native, suspect, MAX_PER_THREAD);
+    case 'refcount':
+      return suspect.kind === 'retained' && hasSameRounds(native, suspect, MAX_PER_OBJECT);
+    default:
+      return false;
+  }
+}
+
+function describeStep(native: Suspect, cause: Suspect): HuntReport['findings'][number] {
+  const what =
+    native.kind === 'mappings'
+      ? `${formatNumberOf(native.count, 'mapping')} more, the stacks of the threads,`
+      : `${formatNumberOf(native.count, 'reference')} more to ${native.example?.repr ?? native.type}, without a pointer to it,`;
+  return { kind: 'grows-with', bytes: native.bytes, text: `${what} in step with ${cause.type}` };
+}
+
 /** What grew outside of Python objects, and memory that allocators hold free. */
 function judgeNative(
   context: SuspectContext,
@@ -138,17 +163,12 @@ function judgeNative(
   if (fragmentation !== undefined) {
     findings.push(describeFragmentation(fragmentation, isFreed ? freeGrowth : 0));
   }
-  // Threads that Python knows are told with their objects, and have their stacks in mappings.
-  const threads = known.find(({ kind }) => kind === 'threads');
-  const isOfThreads = (suspect: Suspect): boolean =>
-    threads !== undefined &&
-    (suspect.kind === 'threads' ||
-      (suspect.kind === 'mappings' && hasSameRounds(suspect, threads, MAX_PER_THREAD)));
-  const own = suspects.filter((suspect) => !isOfThreads(suspect));
-  for (const { kind, bytes, count } of suspects.filter(isOfThreads)) {
-    if (kind !== 'mappings') continue;
-    const text = `${formatNumberOf(count, 'mapping')} more, as the threads of a suspect have for their stacks`;
-    findings.push({ kind: 'grows-with', bytes, text });
+  const own: Suspect[] = [];
+  for (const suspect of suspects) {
+    const cause = known.find((each) => isPartOf(suspect, each));
+    if (cause === undefined) own.push(suspect);
+    // Threads that Python knows are told with their objects.
+    else if (suspect.kind !== 'threads') findings.push(describeStep(suspect, cause));
   }
   const outside = suspects.filter(({ kind }) => kind.startsWith('native') || kind === 'mappings');
   const explainedBytes = outside.reduce((sum, { bytes }) => sum + bytes, 0);
