@@ -117,7 +117,7 @@ export class LiveCapture {
   }
 
   private nativeSource(copy: LiveCopy, skipped: readonly BulkRange[]): NativeSource {
-    this.allocator ??= findAllocatorOf(this.target, copy.mappings);
+    this.allocator ??= findProcessAllocator(this.pid, copy.mappings, this.target.memory);
     this.names ??= new AddressNames(this.pid, this.target.memory);
     return {
       mappings: copy.mappings,
@@ -208,9 +208,11 @@ function findRuntimeOf(target: LiveTarget, elves: MappedElf[]): RuntimeResult {
   });
 }
 
-function findAllocatorOf(
-  { pid, memory }: LiveTarget,
-  mappings: readonly Mapping[],
+/** Which allocator stands behind malloc in a process, by its mappings and the symbols of its program. */
+export function findProcessAllocator(
+  pid: number,
+  mappings: readonly Mapping[] = findMappings(pid) ?? [],
+  memory?: MemoryReader,
 ): FoundAllocator {
   const opened: MappedElf[] = [];
   try {

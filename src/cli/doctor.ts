@@ -4,9 +4,9 @@
 import { existsSync } from 'node:fs';
 import type { Command } from 'commander';
 import { UnsupportedError } from '../base/errors.ts';
+import { findProcessAllocator } from '../capture/capture-heap.ts';
 import { supportedMinors } from '../cpython/version.ts';
 import { describeAccess, findPtraceScope, hasPtraceCapability } from '../memory/access.ts';
-import { findMappings } from '../memory/mappings.ts';
 import { findProcess, findProcText, procNumbersAreOurs } from '../memory/process-status.ts';
 import { formatDoctor } from '../report/doctor-report.ts';
 import type { DoctorReport } from '../report/schemas.ts';
@@ -179,22 +179,12 @@ function checkPython(pid: number): Check {
   return failed('process', `no Python in it: ${probe.reason}`, fix);
 }
 
-const OTHER_ALLOCATORS = /(jemalloc|tcmalloc|mimalloc|snmalloc)/;
-
-/** Objects are found under any allocator; the sizes of buffers and unknown C structs are read from glibc's. */
+/** Objects are found under any allocator; blocks of C code are told apart in glibc's alone. */
 function checkAllocator(pid: number): Check {
-  const paths = new Set((findMappings(pid) ?? []).map((mapping) => mapping.path));
-  const other = [...paths]
-    .map((path) => OTHER_ALLOCATORS.exec(path)?.[1])
-    .find((name) => name !== undefined);
-  if (other !== undefined) {
-    return warning(
-      'allocator',
-      `${other} is loaded: what large buffers take can only be estimated`,
-    );
-  }
-  if ([...paths].some((path) => /\/ld-musl-|libc\.musl/.test(path))) {
-    return warning('allocator', "musl's allocator: what large buffers take can only be estimated");
-  }
-  return ok('allocator', 'glibc');
+  const { name, evidence } = findProcessAllocator(pid);
+  if (name === 'glibc') return ok('allocator', `glibc: ${evidence}`);
+  return warning(
+    'allocator',
+    `${name}: ${evidence}; what C code allocates is one account of the ledger, and what large buffers take is estimated`,
+  );
 }
