@@ -12,6 +12,7 @@ import type { Problems } from '../base/problems.ts';
 import { type MemoryImage, PAGE_SIZE } from '../memory/memory-image.ts';
 import { readArenaTables, type SeenPool } from './arena-table.ts';
 import type { PythonRuntime } from './find-runtime.ts';
+import { type Allocator, findObjectAllocator } from './object-allocator.ts';
 
 const PAGE_WORDS = PAGE_SIZE / 8;
 const TWO_32 = 2 ** 32;
@@ -19,15 +20,10 @@ const TWO_32 = 2 ** 32;
 const POOL_HEADER_BYTES = 48;
 const POOL_HEADER_WORDS = POOL_HEADER_BYTES / 8;
 const SIZE_CLASSES = 32;
-const MIMALLOC_SEGMENT_BYTES = 2 ** 25;
-const MAX_THREADS = 1 << 16;
 const ALIGNMENT = 16;
 const MAX_ARENA_INDEX = 1 << 20;
-/** PYTHONMALLOC=debug: size (8), api id (1), 7 bytes 0xFD before the data; 8 bytes 0xFD behind it. */
-const DEBUG_HEAD_WORDS = 2;
+/** PYTHONMALLOC=debug: 16 bytes before the data, 8 bytes behind it. */
 const DEBUG_EXTRA_BYTES = 24;
-
-export type Allocator = 'pymalloc' | 'pymalloc_debug' | 'malloc' | 'malloc_debug' | 'mimalloc';
 
 export interface PymallocTotals {
   arenas: number;
@@ -149,7 +145,11 @@ export function readPymalloc(
         : `no arena table: ${outside.pools} pools by their headers alone`,
     ],
   };
-  recogniseAllocator(image, runtime, pymalloc);
+  const found = findObjectAllocator(image, runtime, (word) => findBlockStart(pymalloc, word) !== 0);
+  if (found !== undefined) {
+    Object.assign(pymalloc, found);
+    pymalloc.method.push(`allocator ${found.allocator}, by the block of sys.__dict__`);
+  }
   return pymalloc;
 }
 
@@ -404,51 +404,4 @@ export function findBlockStart(pymalloc: Pymalloc, word: number): number {
 export function blockSizeAt(pymalloc: Pymalloc, word: number): number {
   const row = pymalloc.poolByPage[Math.floor(word / PAGE_WORDS)] - 1;
   return row < 0 ? 0 : pymalloc.blockBytes[row];
-}
-
-// ---- which allocator
-
-/** By the block of `sys.__dict__`: is it in a pool, and does a debug head stand before it? */
-function recogniseAllocator(image: MemoryImage, runtime: PythonRuntime, pymalloc: Pymalloc): void {
-  const main = runtime.interpreters.find((interpreter) => interpreter.id === 0);
-  const dict = main === undefined ? 0 : image.wordAtAddress(main.sysdict);
-  if (main === undefined || dict === 0) return;
-  const GC_HEAD_WORDS = 2;
-  const isDebug = hasDebugHead(image.halves, dict - GC_HEAD_WORDS - DEBUG_HEAD_WORDS);
-  if (findBlockStart(pymalloc, dict) !== 0) {
-    pymalloc.allocator = isDebug ? 'pymalloc_debug' : 'pymalloc';
-  } else if (isInMimallocSegment(image, runtime, main.sysdict, main.threadsHead)) {
-    pymalloc.allocator = 'mimalloc';
-  } else pymalloc.allocator = isDebug ? 'malloc_debug' : 'malloc';
-  if (isDebug) pymalloc.dataOffsetWords = DEBUG_HEAD_WORDS;
-  pymalloc.method.push(`allocator ${pymalloc.allocator}, by the block of sys.__dict__`);
-}
-
-function hasDebugHead(halves: Uint32Array, block: number): boolean {
-  const lo = halves[block * 2 + 2];
-  const id = lo & 0xff;
-  const isApi = id === 0x6f || id === 0x6d || id === 0x72;
-  return isApi && lo >>> 8 === 0xfdfdfd && halves[block * 2 + 3] === 0xfdfdfdfd;
-}
-
-/** A segment of 32 MiB whose head names one of the threads as its owner. */
-function isInMimallocSegment(
-  image: MemoryImage,
-  runtime: PythonRuntime,
-  address: number,
-  newestThread: number,
-): boolean {
-  const { layout } = runtime;
-  if (!layout.has('mi_segment_s.thread_id')) return false;
-  const segment = Math.floor(address / MIMALLOC_SEGMENT_BYTES) * MIMALLOC_SEGMENT_BYTES;
-  const owner = segment + layout.offset('mi_segment_s.thread_id');
-  if (!image.has(owner, 8)) return false;
-  const next = layout.offset('PyThreadState.next');
-  const thread_id = layout.offset('PyThreadState.thread_id');
-  let thread = newestThread;
-  for (let i = 0; i < MAX_THREADS && thread !== 0 && image.has(thread, thread_id + 8); i++) {
-    if (image.readAddress(thread + thread_id) === image.readAddress(owner)) return true;
-    thread = image.readAddress(thread + next);
-  }
-  return false;
 }
