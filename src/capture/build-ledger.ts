@@ -75,6 +75,7 @@ function accountOf(marks: BlockMarks, start: number): Account {
     case Mark.object:
       return 'pythonObjects';
     case Mark.buffer:
+    case Mark.known:
       return 'pythonBuffers';
     case Mark.leaked:
     case Mark.garbage:

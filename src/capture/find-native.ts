@@ -7,7 +7,7 @@
 
 import { type BitSet, hasBit, makeBitSet, setBit } from '../base/bit-set.ts';
 import { growableUint32 } from '../base/columns.ts';
-import { type FoundObjects, LARGE } from '../cpython/find-objects.ts';
+import { addAllocated } from '../cpython/found-objects.ts';
 import type { TypeInfo } from '../cpython/object-reader.ts';
 import { NONE, RootKind } from '../graph/heap-graph.ts';
 import { type MemoryImage, PAGE_SIZE } from '../memory/memory-image.ts';
@@ -115,9 +115,11 @@ export function findNative(inputs: NativeInputs): NativeMarks {
     if (hasBit(live, node)) marks.setMark(words[node], Mark.object);
   }
   forEachBit(ownedBits, (word) => marks.setMark(word, Mark.buffer));
+  markKnownBuffers(inputs, marks, live);
   for (let node = 0; node < found.word.length; node++) {
     if (!hasBit(live, node) || isPlain[typeIds[node]]) continue;
     marks.enter(words[node]);
+    // C memory is the first object's that leads to it.
     addAllocated(found, node, marks.spread(Mark.owned));
   }
 
@@ -140,6 +142,42 @@ export function findNative(inputs: NativeInputs): NativeMarks {
   return { marks, lostNodes, excess, holders };
 }
 
+/** Built-in types with a block of references; what lies behind the last one in use is left of earlier blocks. */
+const WITH_REFERENCES: ReadonlySet<string> = new Set(['list', 'dict', 'set', 'frozenset']);
+/** Where their structs lead to such a block: all fields lie before. */
+const STRUCT_WORDS = 16;
+
+/** What live objects keep references in was decoded, and is not searched for pointers. */
+function markKnownBuffers({ space, sorted }: NativeInputs, marks: BlockMarks, live: BitSet): void {
+  const { found } = sorted;
+  const { image } = space;
+  const { halves } = image;
+  const typeIds = found.typeId.array;
+  const words = found.word.array;
+  const hasReferences = found.types.map(
+    (type) => isPlainType(type) && WITH_REFERENCES.has(builtinOf(type)),
+  );
+  for (let node = 0; node < found.word.length; node++) {
+    if (!hasReferences[typeIds[node]] || !hasBit(live, node)) continue;
+    const start = space.findStart(words[node]);
+    const blockEnd = start === 0 ? image.runEnd(words[node]) : space.endOf(start);
+    const end = Math.min(blockEnd, words[node] + STRUCT_WORDS);
+    for (let word = words[node] + 2; word < end; word++) {
+      const target = image.wordAt(halves[2 * word], halves[2 * word + 1]);
+      if (target !== 0) marks.setKnown(target);
+    }
+  }
+}
+
+/** The type of C code that classes of Python code are made from. */
+function builtinOf(type: TypeInfo): string {
+  let each = type;
+  for (let i = 0; each.isHeapType && each.base !== undefined && i < MAX_BASES; i++) {
+    each = each.base;
+  }
+  return each.tp_name;
+}
+
 /** Objects of exactly known size that mostly end within a word. */
 const ODD_SIZED: ReadonlySet<string> = new Set([
   'str',
@@ -158,23 +196,6 @@ function makeContentEndFinder({ found, nodeOf }: SortedObjects): FindContentEnd 
     const node = nodeOf(word);
     return isOddSized[typeIds[node]] ? word + Math.floor(sizes[node] / 8) : 0;
   };
-}
-
-/** What C memory only this object leads to (the first of several that do) is its own. */
-function addAllocated(found: FoundObjects, row: number, bytes: number): void {
-  const { allocatedSize, shallowSize, largeSizes } = found;
-  const word = found.word.array[row];
-  const large = largeSizes.get(word);
-  if (large !== undefined) large.allocated += bytes;
-  else if (allocatedSize.array[row] + bytes < LARGE) allocatedSize.array[row] += bytes;
-  else {
-    largeSizes.set(word, {
-      shallow: shallowSize.array[row],
-      allocated: allocatedSize.array[row] + bytes,
-    });
-    shallowSize.array[row] = LARGE;
-    allocatedSize.array[row] = LARGE;
-  }
 }
 
 /** Objects with many more references than were found, those with the most first. */

@@ -26,6 +26,8 @@ export const Mark = {
   leaked: 4,
   /** Cyclic garbage lies in it or leads to it. */
   garbage: 5,
+  /** A live Python object owns it, and all that it holds was decoded. */
+  known: 6,
   /** This and above: only C code's memory leads to it; which, is the difference. */
   retained: 16,
 } as const;
@@ -114,6 +116,12 @@ export class BlockMarks {
     return start;
   }
 
+  /** For the block around `word`, if an object owns it: nothing in it is searched for pointers. */
+  setKnown(word: number): void {
+    const unit = this.space.findStart(word) >>> 1;
+    if (unit !== 0 && this.marks[unit] === Mark.buffer) this.marks[unit] = Mark.known;
+  }
+
   /** Has the block around `word` scanned by the next `spread`. */
   enter(word: number): void {
     const start = this.space.findStart(word);
@@ -182,7 +190,7 @@ export class BlockMarks {
       this.marks[unit] = mark;
       if (!this.holdsObject(start)) this.markedBytes += this.countTouched(start);
     } else if (known === Mark.buffer && mark === Mark.garbage) this.marks[unit] = mark;
-    if (known === Mark.object || hasBit(this.scanned, unit)) return;
+    if (known === Mark.object || known === Mark.known || hasBit(this.scanned, unit)) return;
     setBit(this.scanned, unit);
     this.pending.push(start);
   }
