@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { makeBitSet, setBit } from '../base/bit-set.ts';
 import { growableUint8, growableUint32, type Uint32Column } from '../base/columns.ts';
-import { type FoundObjects, LARGE } from '../cpython/find-objects.ts';
+import { type FoundObjects, LARGE } from '../cpython/found-objects.ts';
 import type { ObjectReader } from '../cpython/object-reader.ts';
 import { EdgeKind, type HeapGraph } from '../graph/heap-graph.ts';
 import { buildMemoryImage } from '../memory/memory-image.ts';

@@ -9,7 +9,7 @@ import {
   type Uint8Column,
   type Uint32Column,
 } from '../base/columns.ts';
-import { type FoundObjects, LARGE } from '../cpython/find-objects.ts';
+import { type FoundObjects, LARGE } from '../cpython/found-objects.ts';
 import type { ObjectReader, TypeInfo } from '../cpython/object-reader.ts';
 import {
   type CaptureFacts,

@@ -3,7 +3,7 @@
 
 import { type BitSet, countBits32, hasBit } from '../base/bit-set.ts';
 import type { Uint8Column, Uint32Column } from '../base/columns.ts';
-import type { FoundObjects } from '../cpython/find-objects.ts';
+import type { FoundObjects } from '../cpython/found-objects.ts';
 import { NodeFlag, type RootKind } from '../graph/heap-graph.ts';
 
 /** One reference that is held from outside the heap. */

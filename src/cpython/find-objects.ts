@@ -6,7 +6,7 @@
 //
 // Cost: one pass, about 0.3 microseconds an object; 1 bit per 8 bytes of image, 17 bytes per object, 9 bytes per edge.
 
-import { type BitSet, hasBit, setBit } from '../base/bit-set.ts';
+import { hasBit, setBit } from '../base/bit-set.ts';
 import {
   growableUint8,
   growableUint32,
@@ -19,6 +19,7 @@ import type { MemoryImage } from '../memory/memory-image.ts';
 import type { Address } from '../memory/memory-reader.ts';
 import { decodersByTypeName } from './decoders.ts';
 import { findStrText } from './dict-entries.ts';
+import { decodedColumns, type FoundObjects, growDecoded, setSizes } from './found-objects.ts';
 import { makeDecodeInstanceDict } from './instance-dict.ts';
 import type { Layout } from './layout.ts';
 import { type AdmissionOptions, growTogether, ObjectAdmission } from './object-admission.ts';
@@ -32,11 +33,6 @@ const MAX_SCANNED_WORDS = 1 << 17;
 /** Fewer strings are interned in no Python that has started. */
 const MIN_INTERNED = 1000;
 
-/** A size that does not fit into 32 bits. */
-export const LARGE = 0xffffffff;
-/** More objects of 4 GiB are damaged memory. */
-const MAX_LARGE = 1 << 16;
-
 export interface FindObjectsOptions extends AdmissionOptions {
   layout: Layout;
   problems: Problems;
@@ -44,36 +40,6 @@ export interface FindObjectsOptions extends AdmissionOptions {
   managedFlags: number;
   /** Addresses of `PyInterpreterState.types` of all interpreters (3.12): what static types refer to is there. */
   typesStates?: readonly Address[];
-}
-
-/** All objects in order of discovery. */
-export interface FoundObjects {
-  image: MemoryImage;
-  /** One bit per word of the image: an object begins there. */
-  objectBits: BitSet;
-  /** Per object: word at which it begins. */
-  word: Uint32Column;
-  typeId: Uint32Column;
-  /** Bytes, as `allocatedSize`; LARGE where `largeSizes` has both. */
-  shallowSize: Uint32Column;
-  allocatedSize: Uint32Column;
-  /** By word: objects of 4 GiB and more. */
-  largeSizes: Map<number, { shallow: number; allocated: number }>;
-  referenceCount: Uint32Column;
-  flags: Uint8Column;
-  /** Objects + 1 cells: the edges of object i are [firstEdge[i], firstEdge[i + 1]). */
-  firstEdge: Uint32Column;
-  /** Per edge: word of the object that is held. */
-  edgeTargetWord: Uint32Column;
-  edgeKind: Uint8Column;
-  edgeLabel: Uint32Column;
-  weakSourceWord: Uint32Column;
-  weakTargetWord: Uint32Column;
-  types: TypeInfo[];
-  strings: string[];
-  /** References that were followed, and those of them that led to no object. */
-  referencesFollowed: number;
-  referencesLost: number;
 }
 
 export class ObjectFinder implements ObjectReader {
@@ -378,25 +344,13 @@ export class ObjectFinder implements ObjectReader {
     }
     const count = this.options.referenceCounts.decode(halves[word * 2], halves[word * 2 + 1]);
     const allocated = this.ownBlockBytes(word, type);
-    found.shallowSize.array[row] = this.shallowBytes;
-    found.allocatedSize.array[row] = allocated + this.ownedBytes;
-    if (this.shallowBytes >= LARGE || allocated + this.ownedBytes >= LARGE) {
-      this.noteLargeSizes(row, allocated, found);
-    }
+    setSizes(found, row, this.shallowBytes, allocated + this.ownedBytes);
     found.referenceCount.array[row] = count;
     found.flags.array[row] =
       (hasBit(this.admission.trackedBits, word) ? NodeFlag.tracked : 0) |
       (count === NONE ? NodeFlag.immortal : 0) |
       (allocated === 0 && !this.options.chunks.isHeap(word) ? NodeFlag.static : 0) |
       (this.partial ? NodeFlag.partial : 0);
-  }
-
-  private noteLargeSizes(row: number, ownBytes: number, found: FoundObjects): void {
-    found.shallowSize.array[row] = LARGE;
-    found.allocatedSize.array[row] = LARGE;
-    if (found.largeSizes.size >= MAX_LARGE) return;
-    const allocated = ownBytes + this.ownedBytes;
-    found.largeSizes.set(this.admission.word.array[row], { shallow: this.shallowBytes, allocated });
   }
 
   /** What all objects have in common: the type of a heap type's instance, slots, and what nothing explains. */
@@ -433,18 +387,4 @@ export class ObjectFinder implements ObjectReader {
     const hi = Math.floor(start / TWO_32);
     return this.options.chunks.blockBytesAt((start - hi * TWO_32) >>> 0, hi);
   }
-}
-
-/** What has a cell per decoded object, but for `firstEdge`, which has one more. */
-const decodedColumns = (found: FoundObjects): (Uint8Column | Uint32Column)[] => [
-  found.shallowSize,
-  found.allocatedSize,
-  found.referenceCount,
-  found.flags,
-];
-
-function growDecoded(found: FoundObjects, length: number): void {
-  growTogether(decodedColumns(found), length);
-  found.firstEdge.length = length + 1;
-  found.firstEdge.reserve(found.flags.array.length - length);
 }
