@@ -23,8 +23,16 @@ test('writable private memory and the read-only data of libraries are copied', (
   ]);
 });
 
-test('shared memory, devices and the pages of the kernel are not', () => {
-  const { runs } = layOut(`01000000-01010000 rw-s 00000000 00:01 7 /dev/shm/x
+test('shared memory is copied where it is small: C code may keep pointers there', () => {
+  const { runs } = layOut(`01000000-01010000 rw-s 00000000 00:01 7 /dev/shm/small
+02000000-03000000 rw-s 00000000 00:01 8 /dev/shm/large
+04000000-04010000 rw-s 00000000 fe:00 9 /var/lib/data
+`);
+  expect(runs.map(({ address, pageCount }) => [address, pageCount])).toEqual([[0x1000000, 16]]);
+});
+
+test('devices and the pages of the kernel are not', () => {
+  const { runs } = layOut(`
 02000000-02010000 rw-p 00000000 00:05 8 /dev/nvidia0
 03000000-03001000 r--p 00000000 00:00 0 [vvar]
 04000000-04001000 r--p 00000000 00:00 0 [vvar_vclock]
