@@ -125,6 +125,16 @@ function isPartOf(native: Suspect, suspect: Suspect): boolean {
   }
 }
 
+/** A class or module lives as long as the program anyway: references to it that are not given back cost no memory. */
+const isOfLastingObject = ({ kind, bytes, example }: Suspect): boolean =>
+  kind === 'refcount' && bytes === 0 && /^<(class|module) /.test(example?.repr ?? '');
+
+const describeLasting = ({ count, example }: Suspect): HuntReport['findings'][number] => ({
+  kind: 'references',
+  bytes: 0,
+  text: `${formatNumberOf(count, 'reference')} more to ${example?.repr}, without a pointer to it: C code takes them and does not give them back; it costs no memory, since the object stays anyway`,
+});
+
 function describeStep(native: Suspect, cause: Suspect): HuntReport['findings'][number] {
   const what =
     native.kind === 'mappings'
@@ -166,7 +176,8 @@ function judgeNative(
   const own: Suspect[] = [];
   for (const suspect of suspects) {
     const cause = known.find((each) => isPartOf(suspect, each));
-    if (cause === undefined) own.push(suspect);
+    if (isOfLastingObject(suspect)) findings.push(describeLasting(suspect));
+    else if (cause === undefined) own.push(suspect);
     // Threads that Python knows are told with their objects.
     else if (suspect.kind !== 'threads') findings.push(describeStep(suspect, cause));
   }
