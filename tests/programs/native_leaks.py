@@ -111,7 +111,7 @@ kept = {}
 
 def take_references(name, count):
     """To one object that stays alive; its address."""
-    thing = kept.setdefault(name, [name])
+    thing = kept.setdefault(name, object())
     for _ in range(count):
         incref(thing)
     return id(thing)
