@@ -117,6 +117,7 @@ function isPartOf(native: Suspect, suspect: Suspect): boolean {
     case 'threads':
       return suspect.kind === 'threads';
     case 'mappings':
+    case 'native-retained':
       return suspect.kind === 'threads' && hasSameRounds(native, suspect, MAX_PER_THREAD);
     case 'refcount':
       return suspect.kind === 'retained' && hasSameRounds(native, suspect, MAX_PER_OBJECT);
@@ -136,10 +137,13 @@ const describeLasting = ({ count, example }: Suspect): HuntReport['findings'][nu
 });
 
 function describeStep(native: Suspect, cause: Suspect): HuntReport['findings'][number] {
+  const { kind, count, type, example } = native;
   const what =
-    native.kind === 'mappings'
-      ? `${formatNumberOf(native.count, 'mapping')} more, the stacks of the threads,`
-      : `${formatNumberOf(native.count, 'reference')} more to ${native.example?.repr ?? native.type}, without a pointer to it,`;
+    kind === 'mappings'
+      ? `${formatNumberOf(count, 'mapping')} more, the stacks of the threads,`
+      : kind === 'native-retained'
+        ? `${formatNumberOf(count, 'block')} more (${type})`
+        : `${formatNumberOf(count, 'reference')} more to ${example?.repr ?? type}, without a pointer to it,`;
   return { kind: 'grows-with', bytes: native.bytes, text: `${what} in step with ${cause.type}` };
 }
 
