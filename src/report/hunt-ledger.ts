@@ -8,6 +8,13 @@ import type { HuntReport } from './schemas.ts';
 
 type Accounts = Record<string, number>;
 
+/** A resident set moves by this much without any cause in the program. */
+const RSS_NOISE_BYTES = 1 << 20;
+const RSS_NOISE_SHARE = 0.01;
+
+export const noiseOf = (rssBytes: number): number =>
+  Math.max(RSS_NOISE_BYTES, rssBytes * RSS_NOISE_SHARE);
+
 /** Growth of these is judged by its suspects; of all others it is neither a leak nor unexplained. */
 const NATIVE_ACCOUNTS: readonly Account[] = [
   'nativeOwned',

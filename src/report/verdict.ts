@@ -8,18 +8,13 @@ import { computeGrowth, type Growth } from '../analysis/growth.ts';
 import { formatBytes, formatDuration, formatNumberOf, formatShare } from '../base/format.ts';
 import { buildCycleSuspect } from './cycle-suspect.ts';
 import type { HuntEvidence } from './evidence.ts';
-import { buildFragmentation, describeFragmentation, findFragmentation } from './fragmentation.ts';
-import { buildHuntLedger, countFreeGrowth, countUnexplained } from './hunt-ledger.ts';
-import { hasSameRounds, MAX_PER_THREAD } from './merge-rows.ts';
-import { buildNativeSuspects } from './native-suspects.ts';
+import { buildHuntLedger, countFreeGrowth, countUnexplained, noiseOf } from './hunt-ledger.ts';
+import { judgeNative } from './native-verdict.ts';
 import { buildTarget } from './report-parts.ts';
 import type { HuntReport, Suspect } from './schemas.ts';
 import { buildSuspects, type SuspectContext } from './suspects.ts';
 import { leakscopeVersion } from './version.ts';
 
-/** A resident set moves by this much without any cause in the program. */
-const RSS_NOISE_BYTES = 1 << 20;
-const RSS_NOISE_SHARE = 0.01;
 /** What all objects together take is known to the byte; it moves with what the program is doing. */
 const OBJECTS_NOISE_BYTES = 256 << 10;
 const OBJECTS_NOISE_SHARE = 0.005;
@@ -106,88 +101,6 @@ function describeRetries({ retries }: HuntEvidence): HuntReport['findings'] {
     const text = `capture ${capture + 1} failed ${times} and was tried again: ${failed[0].reason}`;
     return { kind: 'capture-repeated', bytes: null, text };
   });
-}
-
-/** References that each object of one kind has without a pointer (to the module of its type), at most. */
-const MAX_PER_OBJECT = 8;
-
-/** Whether what grew outside of Python objects comes with those of a suspect: stacks of threads, references of objects. */
-function isPartOf(native: Suspect, suspect: Suspect): boolean {
-  switch (native.kind) {
-    case 'threads':
-      return suspect.kind === 'threads';
-    case 'mappings':
-    case 'native-retained':
-      return suspect.kind === 'threads' && hasSameRounds(native, suspect, MAX_PER_THREAD);
-    case 'refcount':
-      return suspect.kind === 'retained' && hasSameRounds(native, suspect, MAX_PER_OBJECT);
-    default:
-      return false;
-  }
-}
-
-/** A class or module lives as long as the program anyway: references to it that are not given back cost no memory. */
-const isOfLastingObject = ({ kind, bytes, example }: Suspect): boolean =>
-  kind === 'refcount' && bytes === 0 && /^<(class|module) /.test(example?.repr ?? '');
-
-const describeLasting = ({ count, example }: Suspect): HuntReport['findings'][number] => ({
-  kind: 'references',
-  bytes: 0,
-  text: `${formatNumberOf(count, 'reference')} more to ${example?.repr}, without a pointer to it: C code takes them and does not give them back; it costs no memory, since the object stays anyway`,
-});
-
-function describeStep(native: Suspect, cause: Suspect): HuntReport['findings'][number] {
-  const { kind, count, type, example } = native;
-  const what =
-    kind === 'mappings'
-      ? `${formatNumberOf(count, 'mapping')} more, the stacks of the threads,`
-      : kind === 'native-retained'
-        ? `${formatNumberOf(count, 'block')} more (${type})`
-        : `${formatNumberOf(count, 'reference')} more to ${example?.repr ?? type}, without a pointer to it,`;
-  return { kind: 'grows-with', bytes: native.bytes, text: `${what} in step with ${cause.type}` };
-}
-
-/** What grew outside of Python objects, and memory that allocators hold free. */
-function judgeNative(
-  context: SuspectContext,
-  known: readonly Suspect[],
-): { suspects: Suspect[]; findings: HuntReport['findings']; explainedBytes: number } {
-  const { evidence, elapsedMs, enoughRounds } = context;
-  const { captures, graph, tree } = evidence;
-  const samples = captures.flatMap(({ native }) => (native === undefined ? [] : [native]));
-  if (graph.native === undefined || samples.length < captures.length) {
-    return { suspects: [], findings: [], explainedBytes: 0 };
-  }
-  const { facts } = graph.native;
-  const growthBytes = samples[samples.length - 1].rssBytes - samples[0].rssBytes;
-  const { suspects, findings } = buildNativeSuspects({
-    samples,
-    graph,
-    facts,
-    elapsedMs,
-    enoughRounds,
-    growthBytes,
-  });
-  const ledger = buildHuntLedger(captures[0], captures[captures.length - 1]);
-  const freeGrowth = countFreeGrowth(ledger.growth);
-  const isFreed = freeGrowth > noiseOf(samples[0].rssBytes) && freeGrowth * 2 > growthBytes;
-  const fragmentation = isFreed
-    ? buildFragmentation(graph, facts, tree)
-    : findFragmentation(graph, facts, tree);
-  if (fragmentation !== undefined) {
-    findings.push(describeFragmentation(fragmentation, isFreed ? freeGrowth : 0));
-  }
-  const own: Suspect[] = [];
-  for (const suspect of suspects) {
-    const cause = known.find((each) => isPartOf(suspect, each));
-    if (isOfLastingObject(suspect)) findings.push(describeLasting(suspect));
-    else if (cause === undefined) own.push(suspect);
-    // Threads that Python knows are told with their objects.
-    else if (suspect.kind !== 'threads') findings.push(describeStep(suspect, cause));
-  }
-  const outside = suspects.filter(({ kind }) => kind.startsWith('native') || kind === 'mappings');
-  const explainedBytes = outside.reduce((sum, { bytes }) => sum + bytes, 0);
-  return { suspects: own, findings, explainedBytes };
 }
 
 /** Growth in bytes that is no suspect's. */
@@ -309,8 +222,6 @@ function describeFreed(
   if (free <= noiseOf(rss[0]) || free * 2 < grown || leaked * 2 > grown) return undefined;
   return `the resident set grew by ${formatBytes(grown)}, and ${formatBytes(free)} of that is freed memory that allocators hold (see fragmentation); the leak is ${formatShare(leaked / grown)} of it`;
 }
-
-const noiseOf = (bytes: number): number => Math.max(RSS_NOISE_BYTES, bytes * RSS_NOISE_SHARE);
 
 /** Growth outside of what was found, if it is above the noise and went on in every round. */
 function describeUnexplained(context: SuspectContext, notExplained: number): string | undefined {
