@@ -1,9 +1,9 @@
-"""Leaks of CPython and its extension modules that were published as issues: published_leaks.py NAME.
+"""Leaks of CPython and its extension modules that were published as issues: published_leaks.py NAME ...
 
-Prints {"version": [major, minor, micro], "hasIt": true} when it is ready, then answers each line of stdin, a number, by
-running the leaking code that often, and prints what it counts of itself: {"blocks": ..., "mallocBytes": ...} that pymalloc and
-malloc have given out more than before. The Pythons that have the fix give out no more. GH-NNNN and bpo-NNNN are the issues'
-numbers. A function here returns the code that leaks once.
+Prints {"leaks": ...}, how many of them can be tried in this Python, then answers each line of stdin, a number, by triggering
+them that often, and prints what it counts of itself: {"blocks": ..., "mallocBytes": ..., "references": ...} that pymalloc and
+malloc have given out more than before, and references to one object. Where a leak is fixed it counts no more. gh-NNNN and
+bpo-NNNN are the issues' numbers. A function here returns the code that leaks once.
 """
 
 import ctypes
@@ -91,6 +91,26 @@ def hash_that_is_text():
     def run():
         try:
             hash(Hashed())
+        except TypeError:
+            pass
+
+    return run
+
+
+class HashedBySharedTag:
+    shared = Tag()
+
+    def __hash__(self):
+        return self.shared
+
+
+@leak
+def hash_that_is_shared():
+    """gh-140406: the same with one object for all: its reference count grows, and no memory."""
+
+    def run():
+        try:
+            hash(HashedBySharedTag())
         except TypeError:
             pass
 
@@ -244,19 +264,6 @@ def pickler_table():
 
     file = io.BytesIO()
     return lambda: TablePickler(file)
-
-
-@leak
-def pickler_table_of_class():
-    """gh-89988 (bpo-45830): the same, with one table for all: its reference count grows, and no memory."""
-    import io
-    import pickle
-
-    class SharedTablePickler(pickle.Pickler):
-        dispatch_table = {}
-
-    file = io.BytesIO()
-    return lambda: SharedTablePickler(file)
 
 
 @leak
@@ -495,27 +502,32 @@ else:
 def count():
     gc.collect()
     told = count_malloc()
-    return sys.getallocatedblocks(), told.uordblks + told.hblkhd
+    return sys.getallocatedblocks(), told.uordblks + told.hblkhd, sys.getrefcount(HashedBySharedTag.shared)
 
 
-def answer(run, times):
-    blocks, size = count()
+def answer(runs, times):
+    before = count()
     for _ in range(times):
+        for run in runs:
+            run()
+    counted = zip(("blocks", "mallocBytes", "references"), before, count())
+    print(json.dumps({name: after - first for name, first, after in counted}), flush=True)
+
+
+def prepare(name):
+    try:
+        run = LEAKS[name]()
         run()
-    blocks_after, size_after = count()
-    print(json.dumps({"blocks": blocks_after - blocks, "mallocBytes": size_after - size}), flush=True)
+        return [run]
+    except (ImportError, AttributeError, TypeError, RuntimeError):
+        return []
 
 
 def main():
-    ready = {"version": list(sys.version_info[:3]), "hasIt": True}
-    try:
-        run = LEAKS[sys.argv[1]]()
-        run()
-    except (ImportError, AttributeError, TypeError):
-        ready["hasIt"] = False
-    print(json.dumps(ready), flush=True)
+    runs = [run for name in sys.argv[1:] for run in prepare(name)]
+    print(json.dumps({"leaks": len(runs)}), flush=True)
     for line in sys.stdin:
-        answer(run, int(line))
+        answer(runs, int(line))
 
 
 main()
