@@ -88,7 +88,7 @@ function adviseByContainer(given: RetainedCase): string {
     return `One ${type} gets longer and longer: ${quoted(given)} is added to and never cut. Write it out and begin anew, or bound it.${look(given)}`;
   }
   if (CONTAINERS.test(type)) {
-    return `Nothing is removed from ${quoted(given)} while entries are added. Remove them when they are done, bound it, or hold them weakly.${look(given)}`;
+    return `Nothing is removed from ${quoted(given)} while entries are added. Remove them when they are done, bound it, or hold them weakly; if they are meant to expire, hunt for longer than they live.${look(given)}`;
   }
   if (isAtexit(given)) {
     return 'Every atexit.register() keeps its function and arguments until the process ends: register once, or atexit.unregister() when it is done.';
