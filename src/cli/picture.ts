@@ -17,24 +17,33 @@ export async function renderPicture(
 ): Promise<Uint8Array> {
   signal.throwIfAborted();
   const worker = new Worker(workerFile(), { workerData: job });
-  const limit = AbortSignal.any([signal, AbortSignal.timeout(timeLimitMs)]);
+  let isTooLong = false;
+  let giveUp: (() => void) | undefined;
+  // Not AbortSignal.timeout in AbortSignal.any: Node.js 20 may collect such a signal before it fires.
+  const timer = setTimeout(() => {
+    isTooLong = true;
+    giveUp?.();
+  }, timeLimitMs);
   try {
     return await new Promise<Uint8Array>((resolve, reject) => {
       worker.once('message', resolve);
       worker.once('error', reject);
-      limit.addEventListener('abort', () => reject(limit.reason), { once: true });
-    });
-  } catch (error) {
-    if (!limit.aborted || signal.aborted) throw error;
-    throw new UnsupportedError({
-      fact: 'The picture could not be laid out',
-      reason: `Graphviz took longer than ${timeLimitMs / 1000} s`,
-      next: 'Draw less (--depth 2 --fan-out 5), or write DOT (-o x.dot) and lay it out with another program.',
+      giveUp = () => reject(isTooLong ? takesTooLong(timeLimitMs) : signal.reason);
+      signal.addEventListener('abort', giveUp, { once: true });
     });
   } finally {
+    clearTimeout(timer);
+    if (giveUp !== undefined) signal.removeEventListener('abort', giveUp);
     await worker.terminate();
   }
 }
+
+const takesTooLong = (timeLimitMs: number): UnsupportedError =>
+  new UnsupportedError({
+    fact: 'The picture could not be laid out',
+    reason: `Graphviz took longer than ${timeLimitMs / 1000} s`,
+    next: 'Draw less (--depth 2 --fan-out 5), or write DOT (-o x.dot) and lay it out with another program.',
+  });
 
 function workerFile(): URL {
   if (!import.meta.url.endsWith('.ts')) return new URL('./picture-worker.js', import.meta.url);
