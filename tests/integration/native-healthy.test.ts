@@ -74,8 +74,6 @@ async function checkHealthy(python: TestPython, name: string, skip: () => void):
         onProgress: () => {},
       });
       const accused = report.suspects.filter(({ kind }) => OF_C_CODE.includes(kind));
-      if (process.env.LEAKSCOPE_SHOW_LOST)
-        console.log(python.name, name, report.verdict, report.reasons, JSON.stringify(seen));
       expect(
         {
           accused: accused.map(({ kind, type, count }) => `${kind} ${count} ${type}`),
@@ -101,7 +99,11 @@ async function checkHealthy(python: TestPython, name: string, skip: () => void):
   }
 }
 
-describe.each(onePythonPerMinor().map((python) => ({ name: python.name, python })))(
+/** Those whose memory differs the most. */
+const MINORS = ['3.8', '3.11', '3.13', '3.14', '3.15'];
+const pythons = onePythonPerMinor().filter(({ minor }) => MINORS.includes(minor));
+
+describe.each(pythons.map((python) => ({ name: python.name, python })))(
   'nothing is lost on $name',
   ({ python }) => {
     test.each(['stdlib', 'tls', 'threads', 'cycles', 'forks', 'asyncio_server'])(

@@ -54,7 +54,7 @@ def tls():
         own.verify_mode = ssl.CERT_NONE
         own.maximum_version = ssl.TLSVersion.TLSv1_2
         # Without a certificate: only for a test.
-        own.set_ciphers("ADH-AES128-GCM-SHA256:@SECLEVEL=0")
+        own.set_ciphers("AECDH-AES128-SHA:@SECLEVEL=0")
         return own
 
     server, client = context(ssl.PROTOCOL_TLS_SERVER), context(ssl.PROTOCOL_TLS_CLIENT)
@@ -144,6 +144,7 @@ def forks():
         workers.append((pid, write_end))
         if len(workers) > 2:
             old, end = workers.pop(0)
+            os.write(end, b"x")
             os.close(end)
             os.waitpid(old, 0)
 
@@ -292,7 +293,7 @@ try:
 except ImportError as error:
     print(json.dumps({"missing": error.name}), flush=True)
     sys.exit(0)
-for number in range(6):
+for number in range(12):
     work(number)
 print(json.dumps({"pid": os.getpid()}), flush=True)
 for line in sys.stdin:

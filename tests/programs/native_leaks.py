@@ -4,11 +4,14 @@ Prints {"pid": ...}, then answers each line of stdin, a JSON list of [command, a
 are told as numbers; while a number is around, its digits are no pointer.
 """
 
+import array
 import ctypes
 import gc
 import json
+import mmap
 import os
 import sys
+import time
 
 folder = sys.argv[1]
 c = ctypes.PyDLL(os.path.join(folder, "native_leaks.so"))
@@ -128,6 +131,8 @@ class Holder(ctypes.Structure):
 libc = ctypes.CDLL(None)
 libc.malloc.restype = ctypes.c_size_t
 libc.malloc.argtypes = [ctypes.c_size_t]
+libc.free.argtypes = [ctypes.c_size_t]
+libc.free.restype = None
 
 
 def hold_by_ctypes(size):
@@ -162,6 +167,126 @@ def hold_by_garbage(size):
     holder = Holder(7, block)
     holder.itself = [holder]
     return block
+
+
+filled = []
+
+
+def fill(kind, total):
+    """Puts `total` bytes, and little else, into one account."""
+    if kind == "lists":
+        filled.append([[None] * 12500 for _ in range(total // 100000)])
+    elif kind == "bytes":
+        filled.append([bytes([1]) * 100000 for _ in range(total // 100000)])
+    elif kind == "large bytes":
+        filled.append([bytes([1]) * 5000000 for _ in range(total // 5000000)])
+    elif kind == "bytearrays":
+        filled.append([bytearray([1]) * 100000 for _ in range(total // 100000)])
+    elif kind == "arrays":
+        filled.append([array.array("d", [1.5]) * 12500 for _ in range(total // 100000)])
+    elif kind == "floats":
+        filled.append([float(i) for i in range(total // (sys.getsizeof(1.5) + 8))])
+    elif kind == "shared":
+        shared = mmap.mmap(-1, total)
+        shared.write(b"x" * total)
+        filled.append(shared)
+    elif kind == "numpy":
+        import numpy
+
+        zeros = numpy.zeros(total * 10 // 8)
+        zeros[: total // 8] = 1.5
+        filled.append([zeros] + [zeros[i:] for i in range(100)])
+    elif kind == "read zeros":
+        import numpy
+
+        zeros = numpy.zeros(total // 8)
+        filled.append((zeros, float(zeros.sum())))
+    elif kind == "cycles":
+        gc.disable()
+        for _ in range(total // 100000):
+            garbage = [None] * 12500
+            garbage[0] = garbage
+    elif kind == "held C":
+        for _ in range(total // 100000):
+            c.hold_in_heap(100000 - 40)
+    elif kind == "lost C":
+        lose(0, 100000 - 16, total // 100000)
+    elif kind == "freed below":
+        # Blocks between survivors that are as small as possible.
+        blocks = [(libc.malloc(10000), libc.malloc(24)) for _ in range(total // 10000)]
+        for block, _ in blocks:
+            ctypes.memset(block, 1, 10000)
+        for block, _ in blocks:
+            libc.free(block)
+    elif kind == "freed pools":
+        size = sys.getsizeof(b"") + 200
+        made = [bytes([1]) * 200 for _ in range(total // size)]
+        filled.append(made[::500])
+    return os.getpid()
+
+
+def trim():
+    """What malloc_trim(0) returns to the kernel, in bytes of the resident set."""
+    gc.collect()
+    before = resident()
+    libc.malloc_trim(0)
+    return before - resident()
+
+
+def resident():
+    with open("/proc/self/statm") as statm:
+        return int(statm.read().split()[1]) * 4096
+
+
+def fill_in_threads(threads, total):
+    """Freed by threads in their own arenas, below survivors."""
+    import threading
+
+    ready = threading.Barrier(threads + 1)
+
+    def work():
+        blocks = [(libc.malloc(10000), libc.malloc(24)) for _ in range(total // threads // 10000)]
+        for block, _ in blocks:
+            ctypes.memset(block, 1, 10000)
+        for block, _ in blocks:
+            libc.free(block)
+        ready.wait()
+        time.sleep(1000)
+
+    for _ in range(threads):
+        threading.Thread(target=work, daemon=True).start()
+    ready.wait()
+
+
+def fork_workers(count):
+    """Pids of children that share memory with this process, and have changed some of it."""
+    table = [str(i) * 10 for i in range(100000)]
+    filled.append(table)
+    pids = []
+    for _ in range(count):
+        read_end, write_end = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            os.close(read_end)
+            own = [text + "!" for text in table[:20000]]
+            os.write(write_end, b"x")
+            time.sleep(60 + len(own) % 2)
+            os._exit(0)
+        os.read(read_end, 1)
+        pids.append(pid)
+    return pids
+
+
+def run_subinterpreter():
+    for name in ("_interpreters", "_xxsubinterpreters"):
+        try:
+            module = __import__(name)
+        except ImportError:
+            continue
+        made = module.create()
+        module.run_string(made, "kept = [[None] * 12500 for _ in range(100)]")
+        return True
+    return False
 
 
 def overrun(size):
