@@ -1,7 +1,8 @@
-// What the cyclic collector says of itself: whether it is switched on, and how often each generation has been collected.
+// What the cyclic collector says of itself: whether it is switched on, how often each generation has been collected, and
+// how many objects that freed.
 // Source: struct _gc_runtime_state (Include/internal/pycore_interp_structs.h, pycore_gc.h before 3.14).
 //
-// Not handled: the ring of statistics that 3.15 keeps behind a pointer: `collections` is undefined there.
+// Not handled: the ring of statistics that 3.15 keeps behind a pointer: `collections` and `freedCount` are undefined there.
 
 import { MemoryReadError } from '../base/errors.ts';
 import type { CollectorFacts } from '../graph/heap-graph.ts';
@@ -24,15 +25,18 @@ export function findCollectorState(
       thresholds.push(memory.readI32(head + layout.offset('gc_generation.threshold')));
     }
     const collections: number[] = [];
+    let freedCount = 0;
     const inlineStats = !layout.has('gc_stats.young');
     for (let i = 0; inlineStats && i < GENERATIONS; i++) {
       const stats = at('generation_stats') + i * layout.size('gc_generation_stats');
       collections.push(memory.readI64(stats + layout.offset('gc_generation_stats.collections')));
+      freedCount += memory.readI64(stats + layout.offset('gc_generation_stats.collected'));
     }
     return {
       enabled: memory.readI32(at('enabled')) !== 0,
       thresholds,
       collections: inlineStats ? collections : undefined,
+      freedCount: inlineStats ? freedCount : undefined,
     };
   } catch (error) {
     if (error instanceof MemoryReadError) return undefined;

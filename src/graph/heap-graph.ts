@@ -171,6 +171,8 @@ export interface CollectorFacts {
   thresholds: number[];
   /** Collections so far per generation; undefined where this version keeps them elsewhere. */
   collections: number[] | undefined;
+  /** Objects that all collections so far have freed; undefined likewise. */
+  freedCount?: number | undefined;
 }
 
 /** The node whose object lies at `address`; undefined if there is none. O(log n). */

@@ -126,6 +126,14 @@ export const adviseOnCycles = (steps: readonly string[]): string =>
     steps.length > 0 ? ` (${steps.slice(0, 4).join(' -> ')})` : ''
   }: switch it on (gc.enable()), or break the cycle with a weakref.`;
 
+/** The collector ran and left them; `isProven`: they are no new ones at the same addresses. */
+export const adviseOnKeptCycles = (steps: readonly string[], isProven: boolean): string =>
+  !isProven
+    ? 'Objects that refer to each other wait for the collector, or it cannot free them: let the program call gc.collect() in each round, without load, and hunt again. What grows then is never freed.'
+    : `The cyclic collector ran and did not free these objects that refer to each other${
+        steps.length > 0 ? ` (${steps.slice(0, 6).join(' -> ')})` : ''
+      }: a type of C code among them does not tell it of a reference (tp_traverse), or an object is not tracked (gc.is_tracked). Break the cycle by hand, and look for a newer version of what defines that type.`;
+
 const quoted = ({ holderName }: RetainedCase): string =>
   holderName === undefined ? 'its holder' : `\`${holderName}\``;
 

@@ -1,16 +1,24 @@
 // Cyclic garbage as a suspect: objects that no root reaches and that the collector does not free although they grow in
-// every round. That is a leak when the collector is switched off; else it is merely late, which is told as a finding.
+// every round. That is a leak when the collector is switched off, or when it ran and left them: a type of C code in the
+// cycle does not tell it what it refers to (tp_traverse). Else it is merely late, which is told as a finding.
+//
+// Not handled: Pythons that do not say how often the collector ran (3.15): what it leaves there counts as late.
 
 import { findCycle } from '../analysis/garbage.ts';
 import { formatNumberOf } from '../base/format.ts';
 import { HASH_START, hashText } from '../base/hash.ts';
 import { EdgeKind, type HeapGraph, NONE, type NodeIndex, typeNameOf } from '../graph/heap-graph.ts';
-import { adviseOnCycles } from './advice.ts';
+import { adviseOnCycles, adviseOnKeptCycles } from './advice.ts';
 import type { HuntEvidence } from './evidence.ts';
 import type { HuntReport, Suspect } from './schemas.ts';
 import { HOUR_MS, last, type SuspectContext, shareOf, writeExample } from './suspects.ts';
 
 type Findings = HuntReport['findings'];
+
+/** Of the garbage of a capture: garbage at the same addresses still in the last one is the same, and not its successor. */
+const KEPT_SHARE = 0.97;
+/** Collections that freed fewer objects than this share of the garbage there was have left most of it. */
+const FREED_SHARE = 0.5;
 
 /** Cyclic garbage that grows and that the collector does not take: a suspect, or a finding when it is merely late. */
 export function buildCycleSuspect(context: SuspectContext): {
@@ -24,7 +32,9 @@ export function buildCycleSuspect(context: SuspectContext): {
   const growsEveryRound = sizes.every((bytes, i) => i === 0 || bytes > sizes[i - 1]);
   const collector = last(captures).collector;
   const isOff = collector !== undefined && (!collector.enabled || collector.thresholds[0] === 0);
-  if (captures.length < 2 || !growsEveryRound || grown < 4096 || !isOff) {
+  const survival = isOff ? undefined : findSurvival(evidence);
+  const stays = isOff || survival !== undefined;
+  if (captures.length < 2 || !growsEveryRound || grown < 4096 || !stays) {
     const findings: Findings = [];
     if (last(sizes) > 1 << 20) {
       const text =
@@ -33,23 +43,59 @@ export function buildCycleSuspect(context: SuspectContext): {
     }
     return { suspect: undefined, findings };
   }
-  return { suspect: cycleSuspect(context, sizes, grown), findings: [] };
+  return { suspect: cycleSuspect(context, sizes, grown, survival), findings: [] };
 }
 
-function cycleSuspect(context: SuspectContext, sizes: number[], bytes: number): Suspect {
-  const { evidence, elapsedMs, enoughRounds } = context;
-  const { graph, tree, garbage, captures } = evidence;
+interface Survival {
+  /** Rounds with a full collection that the garbage of their beginning survived. */
+  rounds: number;
+  /** The collections freed less than that garbage; else there may be new objects at the same addresses. */
+  isProven: boolean;
+}
+
+/** undefined if some garbage was freed, or if nothing is known of collections. O(garbage). */
+function findSurvival({ captures, tracks, graph, garbage }: HuntEvidence): Survival | undefined {
+  const birthRound = last(tracks).alive?.birthRound;
+  if (birthRound === undefined) return undefined;
+  /** By round: bytes of the garbage of the last capture that came in it. */
+  const born = new Float64Array(captures.length);
+  for (const node of garbage.nodes) born[birthRound[node]] += graph.allocatedSize[node];
+  const survival: Survival = { rounds: 0, isProven: true };
+  let kept = 0;
+  for (let i = 0; i + 1 < captures.length; i++) {
+    kept += born[i];
+    const { garbageBytes, garbageTracked, collector } = captures[i];
+    // More than there was: objects that were in use until lately.
+    if (kept < garbageBytes * KEPT_SHARE || garbageBytes < kept * KEPT_SHARE) return undefined;
+    const after = captures[i + 1].collector;
+    const ran = (after?.collections?.at(-1) ?? 0) - (collector?.collections?.at(-1) ?? 0);
+    if (ran <= 0) continue;
+    survival.rounds++;
+    const freed = (after?.freedCount ?? Infinity) - (collector?.freedCount ?? 0);
+    if (!(freed < garbageTracked * FREED_SHARE)) survival.isProven = false;
+  }
+  return survival.rounds > 0 ? survival : undefined;
+}
+
+/** `survival`: undefined where the collector is off. */
+function cycleSuspect(
+  context: SuspectContext,
+  sizes: number[],
+  bytes: number,
+  survival: Survival | undefined,
+): Suspect {
+  const { evidence, elapsedMs } = context;
+  const { graph, garbage, captures } = evidence;
   const type = mainTypeOf(captures.map((capture) => capture.garbageByType));
   const counts = captures.map((capture) => capture.garbageByType.get(type) ?? 0);
   const example = garbage.nodes.find((node) => typeNameOf(graph, node) === type);
-  const edges = example === undefined ? undefined : findCycle(graph, tree, example);
-  const steps =
-    edges === undefined || example === undefined ? [] : cycleTypes(graph, example, edges);
+  const steps = example === undefined ? [] : writeCycle(evidence, example);
   const count = last(counts) - counts[0];
+  const reasons = doubtsAbout(context, sizes.length - 1, survival);
   const shape = `unreachable cycle ${steps.join(' -> ')}`;
   return {
     kind: 'cycles',
-    verdict: enoughRounds ? 'leaking' : 'unknown',
+    verdict: reasons.length === 0 ? 'leaking' : 'unknown',
     fingerprint: hashText(shape, HASH_START).toString(16).padStart(8, '0'),
     type,
     measure: 'objects',
@@ -72,9 +118,27 @@ function cycleSuspect(context: SuspectContext, sizes: number[], bytes: number): 
     namedIn: [],
     allocatedAt: null,
     example: example === undefined ? null : writeExample(graph, example),
-    reasons: enoughRounds ? [] : [`${formatNumberOf(sizes.length - 1, 'round')}; three are needed`],
-    advice: adviseOnCycles(steps),
+    reasons,
+    advice:
+      survival === undefined ? adviseOnCycles(steps) : adviseOnKeptCycles(steps, survival.isProven),
   };
+}
+
+function doubtsAbout(
+  { enoughRounds }: SuspectContext,
+  rounds: number,
+  survival: Survival | undefined,
+): string[] {
+  const reasons: string[] = [];
+  if (!enoughRounds) reasons.push(`${formatNumberOf(rounds, 'round')}; three are needed`);
+  if (survival === undefined) return reasons;
+  if (survival.rounds < rounds) {
+    reasons.push(`the collector looked at all objects in ${survival.rounds} of ${rounds} rounds`);
+  }
+  if (!survival.isProven) {
+    reasons.push('the collector freed as many objects: these may be new ones at their addresses');
+  }
+  return reasons;
 }
 
 /** The type that grew most among the garbage, a class of the program rather than a built-in. */
@@ -95,6 +159,18 @@ function typesOf(captures: HuntEvidence['captures']): Suspect['contents'] {
     .filter((row) => row.count > 0)
     .sort((a, b) => b.count - a.count)
     .slice(0, 8);
+}
+
+/** Where to look for a cycle that the example only hangs on. */
+const MAX_STARTS = 16;
+
+/** The types around a cycle of the example, or of garbage beside it; empty if none was found. */
+function writeCycle({ graph, tree, garbage }: HuntEvidence, example: NodeIndex): string[] {
+  for (const start of [example, ...garbage.nodes.subarray(0, MAX_STARTS)]) {
+    const edges = findCycle(graph, tree, start);
+    if (edges !== undefined) return cycleTypes(graph, start, edges);
+  }
+  return [];
 }
 
 /** `Node`, `.parent`, `Node`: the types around a cycle and the attributes between them. */

@@ -5,7 +5,7 @@ import { buildCaptureTrack, type CaptureTrack, withoutObjects } from '../analysi
 import { countTypes, findGarbage, type Garbage } from '../analysis/garbage.ts';
 import { type NativeSample, sampleNative } from '../analysis/native-growth.ts';
 import { computePathTree, type PathTree } from '../analysis/paths.ts';
-import type { HeapGraph } from '../graph/heap-graph.ts';
+import { type HeapGraph, NodeFlag } from '../graph/heap-graph.ts';
 import { buildCaptureLine, buildProblems } from './report-parts.ts';
 import type { CaptureLine, ProblemLine } from './schemas.ts';
 
@@ -22,6 +22,8 @@ export interface CaptureEvidence {
   /** Allocated bytes of all objects that roots reach, with the buffers that they own. */
   objectBytes: number;
   garbageBytes: number;
+  /** Of the garbage: objects that the collector knows. */
+  garbageTracked: number;
   garbageByType: ReadonlyMap<string, number>;
   /** Free blocks and pools of pymalloc; undefined where it is not in use. */
   freeInPymallocBytes: number | undefined;
@@ -81,6 +83,7 @@ export class EvidenceCollector {
       atMs: Date.parse(graph.capture.at),
       objectBytes: allBytes - garbage.allocatedBytes,
       garbageBytes: garbage.allocatedBytes,
+      garbageTracked: countTracked(graph, garbage),
       garbageByType: countTypes(graph, garbage.nodes),
       freeInPymallocBytes: graph.capture.freeInPymallocBytes,
       collector: graph.capture.collector,
@@ -106,4 +109,10 @@ export class EvidenceCollector {
     const { captures, tracks, endedBecause, retries } = this;
     return { captures, tracks, ...this.last, rss, wantedCaptures, endedBecause, retries };
   }
+}
+
+function countTracked(graph: HeapGraph, { nodes }: Garbage): number {
+  let count = 0;
+  for (let i = 0; i < nodes.length; i++) if (graph.nodeFlags[nodes[i]] & NodeFlag.tracked) count++;
+  return count;
 }

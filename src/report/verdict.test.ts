@@ -47,8 +47,8 @@ const holding = (count: number, container = 'list', preview = ''): string => `
 const cycles = (count: number): string => `
   root module app -> app
   app: module 64 ${address(1, 0)}
-  ${list(count, (i) => `a${i}: app.Node 4096 rc=1 ${address(2, i)} .other -> b${i}`, '\n')}
-  ${list(count, (i) => `b${i}: app.Node 4096 rc=1 ${address(3, i)} .other -> a${i}`, '\n')}
+  ${list(count, (i) => `a${i}: app.Node 4096 tracked rc=1 ${address(2, i)} .other -> b${i}`, '\n')}
+  ${list(count, (i) => `b${i}: app.Node 4096 tracked rc=1 ${address(3, i)} .other -> a${i}`, '\n')}
 `;
 
 const collector = (enabled: boolean) => () => ({
@@ -101,6 +101,39 @@ describe('a leak', () => {
       suspects: [{ kind: 'cycles', type: 'app.Node' }],
     });
     expect(on).toMatchObject({ verdict: 'no-leak', suspects: [] });
+  });
+
+  test('of cycles that the collector leaves, although it ran in every round', () => {
+    const ran =
+      (freedPerRound: number, collectionsPerRound: (i: number) => number) => (i: number) => ({
+        collector: {
+          enabled: true,
+          thresholds: [700, 10, 10],
+          collections: [0, 0, collectionsPerRound(i)],
+          freedCount: i * freedPerRound,
+        },
+      });
+    const draw = (i: number) => cycles(5 + i * 5);
+    const left = judge({ draw, facts: ran(1, (i) => i) });
+    expect(left).toMatchObject({
+      verdict: 'leak',
+      suspects: [{ kind: 'cycles', type: 'app.Node', count: 30, verdict: 'leaking' }],
+    });
+    expect(left.suspects[0].advice).toContain('ran and did not free');
+
+    // In one round it did not run.
+    const rare = judge({ draw, facts: ran(1, (i) => Math.min(i, 2)) });
+    expect(rare).toMatchObject({ verdict: 'inconclusive', suspects: [{ verdict: 'unknown' }] });
+    // It freed so many that these may be others.
+    const busy = judge({ draw, facts: ran(1000, (i) => i) });
+    expect(busy).toMatchObject({ verdict: 'inconclusive', suspects: [{ verdict: 'unknown' }] });
+    const never = judge({ draw, facts: ran(0, () => 7) });
+    expect(never).toMatchObject({ verdict: 'no-leak', suspects: [] });
+    // Each round has more garbage than the one before, and none of its.
+    const others = (i: number) =>
+      cycles(5 + i * 5).replace(/@0x([23])/g, (_, area: string) => `@0x${Number(area) + i * 2}`);
+    const fresh = judge({ draw: others, facts: ran(1, (i) => i) });
+    expect(fresh).toMatchObject({ verdict: 'no-leak', suspects: [] });
   });
 });
 
