@@ -2,8 +2,7 @@
 // residency of mappings into a Ledger, whose sum is held against the kernel's resident set of the same moment.
 //
 // Blocks are counted one by one, by their resident pages. What an allocator has of the kernel beyond its blocks, and what
-// is left of anonymous mappings, are remainders. Not handled: pages of zeros that were only read (the kernel maps one page
-// for all of them and counts none): they make the residue negative.
+// is left of anonymous mappings, are remainders. Pages of zeros that were only read are in no account (find-zero-pages.ts).
 
 import type { Pymalloc } from '../cpython/pymalloc.ts';
 import {
@@ -274,7 +273,8 @@ function addMappings(
       add(mapping.path, 'fileBacked', pages * PAGE_SIZE);
     } else {
       // Swapped pages of copied memory were read, and are resident since.
-      let left = (pages + swappedPages) * PAGE_SIZE;
+      let left =
+        (pages + swappedPages) * PAGE_SIZE - resident.countZeros(mapping.start, mapping.end);
       forEachOverlap(mapping.start, mapping.end, regions, (start, end) => {
         left -= resident.countBytes(start, end);
       });

@@ -12,13 +12,14 @@ import type { BulkRange } from '../malloc/bulk.ts';
 import { readMallocHeap } from '../malloc/malloc-heap.ts';
 import type { MappingResidency } from '../memory/copy-layout.ts';
 import type { Mapping } from '../memory/mappings.ts';
-import type { MemoryImage, PageRun } from '../memory/memory-image.ts';
+import { type MemoryImage, PAGE_SIZE, type PageRun } from '../memory/memory-image.ts';
 import type { ThreadState } from '../memory/threads.ts';
 import { makeSignatureFinder, type NameAddress } from './block-signatures.ts';
 import { BlockSpace } from './block-space.ts';
 import { buildLedger } from './build-ledger.ts';
 import { findNative } from './find-native.ts';
 import { findPins } from './find-pins.ts';
+import { findZeroPages } from './find-zero-pages.ts';
 import { listNativeBlocks } from './native-blocks.ts';
 import { computeAllocatorRegions, findRootRanges, findStacks } from './regions.ts';
 import { ResidentRanges } from './resident-ranges.ts';
@@ -36,6 +37,8 @@ export interface NativeSource {
   /** Blocks that were not copied, and their resident pages. */
   skipped: readonly BulkRange[];
   skippedRuns: readonly PageRun[];
+  /** Pages that others have, too, or that are the kernel's page of zeros. */
+  commonRuns: readonly PageRun[];
   rssBytes: number;
   pssBytes: number | undefined;
   allocator: FoundAllocator;
@@ -72,7 +75,8 @@ export function buildNative(options: BuildNativeOptions): {
   const changed = new Set(
     source.residency.filter(({ ownPages }) => ownPages > 0).map(({ mapping }) => mapping),
   );
-  const resident = new ResidentRanges(image, source.skippedRuns);
+  const zeroPages = findZeroPages(image, source.commonRuns, countSurplus(source));
+  const resident = new ResidentRanges(image, source.skippedRuns, zeroPages);
   const { marks, lostNodes, excess, holders } = findNative({
     space,
     resident,
@@ -121,6 +125,15 @@ export function buildNative(options: BuildNativeOptions): {
     },
   };
   return { native, lostNodes };
+}
+
+/** Pages that pagemap tells of and the resident set does not have. */
+function countSurplus({ residency, rssBytes }: NativeSource): number {
+  let pages = -rssBytes / PAGE_SIZE;
+  for (const { ownPages, filePages, swappedPages } of residency) {
+    pages += ownPages + filePages + swappedPages;
+  }
+  return pages;
 }
 
 /** The interpreters' states, and the data of the file that the interpreter's code is in. */

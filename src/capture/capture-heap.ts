@@ -125,6 +125,7 @@ export class LiveCapture {
       residency: copy.residency,
       skipped,
       skippedRuns: copy.skippedRuns,
+      commonRuns: copy.commonRuns,
       rssBytes: copy.rssBytes,
       pssBytes: copy.pssBytes,
       allocator: this.allocator,

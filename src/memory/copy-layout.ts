@@ -53,6 +53,8 @@ export interface CopyLayout {
   residency: MappingResidency[];
   /** Resident pages of what the caller asked to skip, ascending. */
   skippedRuns: PageRun[];
+  /** Anonymous pages that others have, too, or that are the kernel's page of zeros; ascending but for skipped ones. */
+  commonRuns: PageRun[];
 }
 
 /** Looking up each page of larger mappings would take longer than copying what a heap of 16 GiB has. */
@@ -83,9 +85,10 @@ export function computeCopyLayout(
   const leftOut: LeftOut[] = [];
   const residency: MappingResidency[] = [];
   const skippedRuns: PageRun[] = [];
+  const commonRuns: PageRun[] = [];
   const skipped = [...skip].sort((a, b) => a.start - b.start);
   for (const mapping of mappings) {
-    const counts = { mapping, ownPages: 0, filePages: 0, swappedPages: 0 };
+    const counts: MappingResidency = { mapping, ownPages: 0, filePages: 0, swappedPages: 0 };
     const isTooLarge = mapping.end - mapping.start > MAX_MAPPING_BYTES;
     if (!isWanted(mapping)) {
       if (!isTooLarge && isCounted(mapping)) countPages(mapping, pagemap, counts);
@@ -94,6 +97,7 @@ export function computeCopyLayout(
     } else if (isFileMapping(mapping) && mapping.isPrivate) {
       appendFileRuns(mapping, pagemap, isElf, runs, counts);
     } else {
+      if (mapping.isPrivate) counts.commonRuns = commonRuns;
       appendAnonymousRuns(mapping, pagemap, skipped, runs, counts);
       appendSkippedRuns(mapping, pagemap, skipped, skippedRuns, counts);
     }
@@ -102,7 +106,7 @@ export function computeCopyLayout(
   const split = runs.flatMap(splitRun);
   let pageCount = 0;
   for (const run of split) pageCount += run.pageCount;
-  return { runs: split, pageCount, leftOut, residency, skippedRuns };
+  return { runs: split, pageCount, leftOut, residency, skippedRuns, commonRuns };
 }
 
 /** The kernel's own data ([vvar]) and devices are in no resident set. */

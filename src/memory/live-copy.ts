@@ -73,6 +73,8 @@ export interface LiveCopy {
   residency: MappingResidency[];
   /** Resident pages of what was skipped. */
   skippedRuns: PageRun[];
+  /** Anonymous pages that other processes have, too, or that are the kernel's page of zeros. */
+  commonRuns: PageRun[];
   /** Bytes that should have been copied and could not be read. */
   unreadableBytes: number;
   /** Mappings that were not looked at, and why. */
@@ -200,6 +202,7 @@ function finishCopy(
     leftOut: layout.leftOut,
     residency: layout.residency,
     skippedRuns: layout.skippedRuns,
+    commonRuns: layout.commonRuns,
   };
 }
 

@@ -93,6 +93,9 @@ const FILE_PAGE = 0x20000000;
 /** Bit 58 (Linux 6.15): a guard page of a thread's stack (glibc 2.42), called swapped; it has no content to read. */
 const GUARD_PAGE = 0x04000000;
 
+/** Bit 56: no other process has the page; not set for the kernel's page of zeros either, which is in no resident set. */
+const EXCLUSIVE = 0x01000000;
+
 /** Pages of a range by what they are. */
 export interface PageCounts {
   /** Resident, the process's own: anonymous memory, and what it has written to of a private mapping. */
@@ -100,6 +103,8 @@ export interface PageCounts {
   /** Resident, of a file or of shared memory. */
   filePages: number;
   swappedPages: number;
+  /** If given, for anonymous memory: pages that other processes have, too, or that are the kernel's page of zeros. */
+  commonRuns?: PageRun[];
 }
 
 /** /proc/PID/pagemap, kept open: which pages of a range have content. */
@@ -138,6 +143,7 @@ export class Pagemap {
     counts: PageCounts = { ownPages: 0, filePages: 0, swappedPages: 0 },
   ): boolean {
     const { entries } = this;
+    const { commonRuns } = counts;
     const firstPage = start / PAGE_SIZE;
     const endPage = end / PAGE_SIZE;
     const runCount = runs.length;
@@ -159,6 +165,10 @@ export class Pagemap {
         if ((high & SWAPPED) !== 0) counts.swappedPages++;
         else if ((high & FILE_PAGE) !== 0) counts.filePages++;
         else counts.ownPages++;
+        // A huge page of zeros is said to be of a file.
+        if (commonRuns !== undefined && (high & (EXCLUSIVE | SWAPPED)) === 0) {
+          appendPage(commonRuns, (page + i) * PAGE_SIZE);
+        }
         if (onlyOwn && (high & FILE_PAGE) !== 0) continue;
         const address = (page + i) * PAGE_SIZE;
         if (run !== undefined && address === nextAddress) run.pageCount++;
@@ -184,6 +194,12 @@ export class Pagemap {
   close(): void {
     closeSync(this.fd);
   }
+}
+
+function appendPage(runs: PageRun[], address: Address): void {
+  const last = runs.at(-1);
+  if (last !== undefined && last.address + last.pageCount * PAGE_SIZE === address) last.pageCount++;
+  else runs.push({ address, pageCount: 1 });
 }
 
 /** Bytes of the kernel's pages, as this process's own mappings tell; undefined if the kernel does not say. */

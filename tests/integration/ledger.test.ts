@@ -65,6 +65,7 @@ interface Filling {
   kind: string;
   megabytes: number;
   accounts: readonly Account[];
+  tolerance?: number;
 }
 
 const FILLINGS: readonly Filling[] = [
@@ -75,22 +76,31 @@ const FILLINGS: readonly Filling[] = [
   { kind: 'arrays', megabytes: 20, accounts: ['pythonBuffers'] },
   { kind: 'floats', megabytes: 20, accounts: ['pythonObjects', 'pythonBuffers'] },
   { kind: 'shared', megabytes: 20, accounts: ['shared'] },
-  { kind: 'held C', megabytes: 20, accounts: ['nativeReachable'] },
+  { kind: 'held C', megabytes: 20, accounts: ['nativeReachable', 'nativeOwned'] },
   { kind: 'lost C', megabytes: 20, accounts: ['nativeUnreachable'] },
   { kind: 'freed below', megabytes: 30, accounts: FREE },
-  { kind: 'freed pools', megabytes: 30, accounts: ['pymallocFreeBlocks', 'pymallocFreePools'] },
-  { kind: 'cycles', megabytes: 20, accounts: ['unreachableObjects'] },
+  // Pools of 4 kB (3.8, 3.9) have room for 16 blocks of 240 bytes only.
+  {
+    kind: 'freed pools',
+    megabytes: 30,
+    accounts: ['pymallocFreeBlocks', 'pymallocFreePools'],
+    tolerance: 0.07,
+  },
+  // A stale pointer may lead to some.
+  { kind: 'cycles', megabytes: 20, accounts: ['unreachableObjects'], tolerance: 0.06 },
 ];
 
 async function checkFillings(python: TestPython, fillings: readonly Filling[]): Promise<void> {
   const program = await start(python);
+  // Imports what it needs.
+  for (const { kind } of fillings) if (kind === 'numpy') await program.call('fill', kind, MB);
   let before = await takeLedger(program.pid);
   const told: string[] = [];
-  for (const { kind, megabytes, accounts } of fillings) {
+  for (const { kind, megabytes, accounts, tolerance = 0.02 } of fillings) {
     await program.call('fill', kind, megabytes * MB);
     const after = await takeLedger(program.pid);
     const grown = (sumOf(after, accounts) - sumOf(before, accounts)) / MB;
-    if (Math.abs(grown - megabytes) > megabytes * 0.02) {
+    if (Math.abs(grown - megabytes) > megabytes * tolerance) {
       const moved = ACCOUNTS.map(
         (name) => [name, (after.accounts[name] - before.accounts[name]) / MB] as const,
       )

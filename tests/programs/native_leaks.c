@@ -205,8 +205,8 @@ overrun(size_t size)
 {
     char *block = malloc(size);
     char *next = malloc(size);
-    malloc(size);
     memset(next - 16, 0x41, 24);
     in_data[data_count++] = block;
+    in_data[data_count++] = next;
     return (uintptr_t)block;
 }

@@ -185,7 +185,7 @@ def fill(kind, total):
     elif kind == "arrays":
         filled.append([array.array("d", [1.5]) * 12500 for _ in range(total // 100000)])
     elif kind == "floats":
-        filled.append([float(i) for i in range(total // (sys.getsizeof(1.5) + 8))])
+        filled.append([float(i) for i in range(total // 40)])
     elif kind == "shared":
         shared = mmap.mmap(-1, total)
         shared.write(b"x" * total)
@@ -219,8 +219,7 @@ def fill(kind, total):
         for block, _ in blocks:
             libc.free(block)
     elif kind == "freed pools":
-        size = sys.getsizeof(b"") + 200
-        made = [bytes([1]) * 200 for _ in range(total // size)]
+        made = [bytes([1]) * (240 - sys.getsizeof(b"")) for _ in range(total // 240)]
         filled.append(made[::500])
     return os.getpid()
 
