@@ -55,6 +55,26 @@ function describeStep(native: Suspect, cause: Suspect): HuntReport['findings'][n
   return { kind: 'grows-with', bytes: native.bytes, text: `${what} in step with ${cause.type}` };
 }
 
+/**
+ * Objects of which only C code is known to hold them, in step with blocks that are lost: the blocks hold them. They become a
+ * part of that suspect and a finding.
+ */
+export function joinHeldByLost(suspects: Suspect[], findings: HuntReport['findings']): void {
+  for (let i = suspects.length - 1; i >= 0; i--) {
+    const held = suspects[i];
+    if (held.kind !== 'retained' || held.verdict === 'leaking') continue;
+    if (!held.shape.startsWith('C code')) continue;
+    const lost = suspects.find((each) => each.kind === 'native-lost' && hasSameRounds(held, each));
+    if (lost === undefined) continue;
+    const { type, count, bytes } = held;
+    const text = `${formatNumberOf(count, 'object')} more of ${type} in step with ${lost.type} that are lost: these hold them`;
+    findings.push({ kind: 'grows-with', bytes, text });
+    lost.explains = Math.min(1, lost.explains * (1 + bytes / Math.max(1, lost.bytes)));
+    lost.contents = [...lost.contents, { type, count, bytes }];
+    suspects.splice(i, 1);
+  }
+}
+
 /** What grew outside of Python objects, and memory that allocators hold free. */
 export function judgeNative(context: SuspectContext, known: readonly Suspect[]): NativeJudgement {
   const { evidence, elapsedMs, enoughRounds } = context;
