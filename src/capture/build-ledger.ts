@@ -47,7 +47,7 @@ type Accounts = Record<Account, number>;
 
 export function buildLedger(inputs: LedgerInputs): BuiltLedger {
   const accounts = Object.fromEntries(ACCOUNTS.map((name) => [name, 0])) as Accounts;
-  const regions = computeAllocatorRegions(inputs.space.pymalloc, inputs.space.heap);
+  const regions = computeAllocatorRegions(inputs.space);
   const arenas: ArenaFacts[] = [];
   const pools = addPymalloc(inputs, accounts, arenas);
   const checks = [...pools, ...addMalloc(inputs, accounts, arenas)];

@@ -67,7 +67,7 @@ export function buildNative(options: BuildNativeOptions): {
   const heap = isGlibc ? readMallocHeap(image, source.mappings, problems) : undefined;
   const space = new BlockSpace(image, pymalloc, heap);
   const stacks = findStacks(source.mappings, source.threads);
-  const regions = computeAllocatorRegions(pymalloc, heap);
+  const regions = computeAllocatorRegions(space);
   const lists = (heap?.arenas ?? []).map(({ address }) => ({
     start: address,
     end: address + (heap?.stateBytes ?? 0),

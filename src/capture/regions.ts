@@ -2,11 +2,10 @@
 // malloc has of the kernel, the stacks of threads, and what is left of each mapping. Turns mappings and what the
 // allocators know into regions that do not overlap.
 
-import type { Pymalloc } from '../cpython/pymalloc.ts';
-import type { MallocHeap } from '../malloc/malloc-heap.ts';
 import { isFileMapping, type Mapping } from '../memory/mappings.ts';
 import type { Address } from '../memory/memory-reader.ts';
 import type { ThreadState } from '../memory/threads.ts';
+import type { BlockSpace } from './block-space.ts';
 import type { RootRange } from './find-native.ts';
 
 export interface Region {
@@ -23,12 +22,19 @@ export interface StackMapping {
 /** Below the stack pointer a function may keep values, too (System V ABI, red zone). */
 const RED_ZONE_BYTES = 128;
 
-/** The arenas of pymalloc and the memory of malloc, ascending and joined where they overlap. */
-export function computeAllocatorRegions(
-  pymalloc: Pymalloc,
-  heap: MallocHeap | undefined,
-): Region[] {
+/**
+ * The arenas of pymalloc, its pools outside of known ones (of an interpreter that has ended), and the memory of malloc;
+ * ascending and joined where they overlap.
+ */
+export function computeAllocatorRegions(space: BlockSpace): Region[] {
+  const { pymalloc, heap, image } = space;
+  const arenaOfPool = space.findArenas();
+  const lonePools = [...pymalloc.poolWord]
+    .filter((_, row) => arenaOfPool[row] < 0)
+    .map((word) => image.addressOfWord(word))
+    .map((start) => ({ start, end: start + pymalloc.poolBytes }));
   const all = [
+    ...lonePools,
     ...pymalloc.arenas,
     ...(heap?.segments ?? []).map(({ start, end }) => ({ start, end })),
   ].sort((a, b) => a.start - b.start);

@@ -137,10 +137,11 @@ describe.skipIf(!canCompile || usual === undefined)('the ledger of other program
     expect(Math.abs(grown - 20 * MB), `${grown}`).toBeLessThan(0.4 * MB);
   });
 
-  test('with a subinterpreter', async () => {
+  test('with a subinterpreter that lives, and after one that has ended', async () => {
     const program = await start(usual!);
+    expect(await program.call('run_subinterpreter', false)).toBe(true);
     const before = await takeLedger(program.pid);
-    expect(await program.call('run_subinterpreter')).toBe(true);
+    await program.call('run_subinterpreter', true);
     const after = await takeLedger(program.pid);
     const grown = after.accounts.pythonBuffers - before.accounts.pythonBuffers;
     expect(grown).toBeGreaterThan(10 * MB);

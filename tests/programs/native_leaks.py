@@ -276,13 +276,16 @@ def fork_workers(count):
     return pids
 
 
-def run_subinterpreter():
+def run_subinterpreter(stays):
     for name in ("_interpreters", "_xxsubinterpreters"):
         try:
             module = __import__(name)
         except ImportError:
             continue
         made = module.create()
+        if stays:
+            # It ends with its id.
+            kept["interpreter"] = made
         module.run_string(made, "kept = [[None] * 12500 for _ in range(100)]")
         return True
     return False
