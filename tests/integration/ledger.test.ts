@@ -2,13 +2,14 @@
 // residue sum up to the kernel's resident set, and what malloc_trim would return is what it then returns. See
 // tests/programs/native_leaks.py.
 
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { captureHeap } from '../../src/capture/capture-heap.ts';
 import { ACCOUNTS, type Account, type Ledger } from '../../src/graph/native-heap.ts';
 import { ledgerSchema } from '../../src/report/ledger-schema.ts';
+import { nativeSchema } from '../../src/report/native-schema.ts';
 import { runCommand, runJson } from '../support/command-line.ts';
 import { hasTool } from '../support/native-extensions.ts';
 import { compileLeaks, type LeakingProgram, startLeaks } from '../support/native-leaks.ts';
@@ -123,6 +124,11 @@ describeEachPython('the ledger', (python) => {
   );
 });
 
+/** Of Debian's libjemalloc2. */
+const jemalloc = [
+  process.env.LEAKSCOPE_JEMALLOC ?? '',
+  '/usr/lib/x86_64-linux-gnu/libjemalloc.so.2',
+].find((path) => existsSync(path));
 const usual = findPython('3.12') ?? allPythons().at(-1);
 const withPackages = findPythonWithPackages();
 
@@ -181,6 +187,18 @@ describe.skipIf(!canCompile || usual === undefined)('the ledger of other program
     expect(report.fragmentation?.pymallocFreeBytes).toBeGreaterThan(55 * MB);
     expect(await program.call<number>('trim')).toBeLessThan(5 * MB);
     expect(report.fragmentation?.pins[0]).toMatchObject({ allocator: 'pymalloc', type: 'bytes' });
+  });
+
+  test.skipIf(jemalloc === undefined)('with jemalloc tells what is not known', async () => {
+    const program = await start(usual!, { LD_PRELOAD: jemalloc! });
+    await program.call('fill', 'lists', 20 * MB);
+    await program.call('fill', 'lost C', 10 * MB);
+    await takeLedger(program.pid);
+    const native = await runJson(nativeSchema, 'native', `${program.pid}`);
+    expect(native).toMatchObject({ allocator: 'jemalloc', blocksAreKnown: false });
+    expect(native.lost.bytes).toBeLessThan(0.1 * MB);
+    const { stdout } = await runCommand('native', `${program.pid}`);
+    expect(stdout).toMatch(/The blocks of jemalloc cannot be told apart/);
   });
 
   test('of a heap that was overrun says so and goes on', async () => {
