@@ -16,6 +16,8 @@ import { copyLive, type LiveCopy } from '../../src/memory/live-copy.ts';
 import { type MappedElf, openMappedElf } from '../../src/memory/mapped-files.ts';
 import { findMappings } from '../../src/memory/mappings.ts';
 import { allocateImageStorage, MemoryImage, PAGE_SIZE } from '../../src/memory/memory-image.ts';
+import { buildLedgerReport, formatLedger } from '../../src/report/ledger-report.ts';
+import { buildNativeReport, formatNative } from '../../src/report/native-report.ts';
 import { buildTopReport, formatTop } from '../../src/report/top-report.ts';
 
 /** A decode that takes longer hangs: its stack is printed, and the program ends with 3. */
@@ -242,6 +244,13 @@ async function decode(image: MemoryImage, random?: Random): Promise<HeapGraph> {
     },
     listsAreStable: random === undefined || random(8) !== 0,
     mainThreadId: pid,
+    native: {
+      ...copy,
+      skipped: [],
+      allocator: { name: 'glibc', evidence: 'of the trial' },
+      nameAddress: (address) =>
+        address % 3 === 0 ? { symbol: 'some_symbol', library: '/lib/some.so' } : undefined,
+    },
     onProgress: () => Promise.resolve(),
   });
 }
@@ -274,7 +283,16 @@ function analyse(graph: HeapGraph): number {
     order: 'retained',
     limit: 50,
   });
-  return formatTop(report).length + JSON.stringify(report).length;
+  const { native } = graph;
+  if (native === undefined) throw new Error('the graph does not tell of C memory');
+  const ledger = buildLedgerReport(graph, native);
+  const lost = buildNativeReport(undefined, { graph, native }, { limit: 20, redact: false });
+  return (
+    formatTop(report).length +
+    formatLedger(ledger, true).length +
+    formatNative(lost).length +
+    JSON.stringify([report, ledger, lost]).length
+  );
 }
 
 for (let seed = firstSeed; seed < firstSeed + count; seed++) {
