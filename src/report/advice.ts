@@ -35,6 +35,11 @@ export function adviseOnRetained(given: RetainedCase): string {
   const { row } = given;
   if (row.areThreads) return threadsAdvice(given);
   if (given.path?.rootKind === RootKind.lostReference) return lostReferenceAdvice(given);
+  if (given.path?.rootKind === RootKind.interned && given.growsAt === undefined) {
+    return row.typeName === 'str'
+      ? 'Python never frees these texts: early releases of 3.12 keep every text that was interned, by sys.intern() or as a name that the program made (setattr). Use a newer release, or a fixed set of names.'
+      : 'Python never frees these objects: they were made immortal.';
+  }
   if (row.holder?.isChain) return chainAdvice(given);
   const cache = findLruCache(given);
   if (cache !== undefined) return lruAdvice(given, cache);

@@ -55,6 +55,23 @@ function describeStep(native: Suspect, cause: Suspect): HuntReport['findings'][n
   return { kind: 'grows-with', bytes: native.bytes, text: `${what} in step with ${cause.type}` };
 }
 
+/** Of many blocks of one kind that are lost, words that are no pointers seem to hold this share at most. */
+const STRAY_SHARE = 0.1;
+
+/** A few blocks more of the kind that is lost, which seem to be held: lost as well, most likely. */
+export function joinStray(suspects: Suspect[], findings: HuntReport['findings']): void {
+  for (let i = suspects.length - 1; i >= 0; i--) {
+    const { kind, type, count, bytes } = suspects[i];
+    if (kind !== 'native-retained') continue;
+    const isAlike = (each: Suspect) =>
+      each.kind === 'native-lost' && each.type === type && count <= each.count * STRAY_SHARE;
+    if (!suspects.some(isAlike)) continue;
+    const text = `${formatNumberOf(count, 'block')} more like those that are lost (${type}) seem to be held: a word that looks like a pointer, most likely`;
+    findings.push({ kind: 'grows-with', bytes, text });
+    suspects.splice(i, 1);
+  }
+}
+
 /**
  * Objects of which only C code is known to hold them, in step with blocks that are lost: the blocks hold them. They become a
  * part of that suspect and a finding.

@@ -9,7 +9,7 @@ import { formatBytes, formatDuration, formatNumberOf, formatShare } from '../bas
 import { buildCycleSuspect } from './cycle-suspect.ts';
 import type { HuntEvidence } from './evidence.ts';
 import { buildHuntLedger, countFreeGrowth, countUnexplained, noiseOf } from './hunt-ledger.ts';
-import { joinHeldByLost, judgeNative } from './native-verdict.ts';
+import { joinHeldByLost, joinStray, judgeNative } from './native-verdict.ts';
 import { buildTarget } from './report-parts.ts';
 import type { HuntReport, Suspect } from './schemas.ts';
 import { buildSuspects, type SuspectContext } from './suspects.ts';
@@ -49,6 +49,7 @@ export function judgeHunt(evidence: HuntEvidence): HuntReport {
   suspects.push(...native.suspects);
   findings.push(...native.findings);
   joinHeldByLost(suspects, findings);
+  joinStray(suspects, findings);
   demoteMinor(suspects, findings);
   suspects.sort((a, b) => b.explains - a.explains || b.bytes - a.bytes);
   const rssGrowth = last.line.rssBytes - first.line.rssBytes;

@@ -36,6 +36,8 @@ interface PublishedLeak {
   /** Triggers per round. */
   times?: number;
   told: readonly Expected[];
+  /** Share of the count by which it may be off. */
+  tolerance?: number;
 }
 
 const BEFORE_310 = ['3.8', '3.9'];
@@ -95,6 +97,8 @@ const LEAKS: readonly PublishedLeak[] = [
     minors: BEFORE_312,
     times: 100,
     told: [lostBlocks(/^blocks of 64\.\d kB/)],
+    // A program at a fixed address has its heap where small numbers look like pointers, and these blocks are large.
+    tolerance: 0.12,
   },
   {
     name: 'profiler_cleared',
@@ -188,9 +192,9 @@ async function huntLeaks(
   }
 }
 
-const near = (count: number) =>
+const near = (count: number, tolerance = TOLERANCE) =>
   expect.toSatisfy(
-    (value: number) => Math.abs(value - count) <= Math.max(STRAY, count * TOLERANCE),
+    (value: number) => Math.abs(value - count) <= Math.max(STRAY, count * tolerance),
     `near ${count}`,
   );
 
@@ -209,14 +213,14 @@ function expectNoLeak(report: HuntReport): void {
   });
 }
 
-function expectLeak(report: HuntReport, { told }: PublishedLeak, times: number): void {
+function expectLeak(report: HuntReport, { told, tolerance }: PublishedLeak, times: number): void {
   expect({ verdict: report.verdict, told: toldOf(report) }, report.summary).toEqual({
     verdict: 'leak',
     told: told.map(({ kind, type, perTrigger }) => ({
       kind,
       type: expect.stringMatching(type),
-      count: near(ROUNDS * times * perTrigger),
-      perRound: Array.from({ length: ROUNDS }, () => near(times * perTrigger)),
+      count: near(ROUNDS * times * perTrigger, tolerance),
+      perRound: Array.from({ length: ROUNDS }, () => near(times * perTrigger, tolerance)),
     })),
   });
   told.forEach(({ holder }, row) => {
