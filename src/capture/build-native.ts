@@ -64,7 +64,9 @@ export function buildNative(options: BuildNativeOptions): {
 } {
   const { source, image, runtime, pymalloc, sorted, problems } = options;
   const isGlibc = source.allocator.name === 'glibc' || source.allocator.name === 'unknown';
-  const heap = isGlibc ? readMallocHeap(image, source.mappings, problems) : undefined;
+  const heap = isGlibc
+    ? readMallocHeap(image, source.mappings, problems, pymalloc.arenas)
+    : undefined;
   const space = new BlockSpace(image, pymalloc, heap);
   const stacks = findStacks(source.mappings, source.threads);
   const regions = computeAllocatorRegions(space);

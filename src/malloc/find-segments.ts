@@ -33,9 +33,11 @@ export function findSegments(
   context: WalkContext,
   found: FoundArenas,
   anonymous: readonly AnonymousRange[],
+  others: readonly AddressRange[],
 ): { segments: Segment[]; brkEnd: Address } {
   const segments: Segment[] = [];
-  const taken: AddressRange[] = [];
+  // What begins within a page lies in a chunk of malloc's.
+  const taken: AddressRange[] = others.filter(({ start }) => start % PAGE_SIZE === 0);
   const main = findMainSegment(context.image, found, anonymous);
   if (main !== undefined) {
     segments.push(main.segment);

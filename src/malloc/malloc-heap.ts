@@ -6,6 +6,7 @@
 // `corruption` names it. Not handled: other allocators (undefined is returned; see allocators.ts), several libcs.
 
 import type { Problems } from '../base/problems.ts';
+import type { AddressRange } from '../memory/copy-layout.ts';
 import type { Mapping } from '../memory/mappings.ts';
 import { type MemoryImage, PAGE_SIZE } from '../memory/memory-image.ts';
 import type { Address } from '../memory/memory-reader.ts';
@@ -92,12 +93,13 @@ export interface MallocHeap {
 /**
  * Reads the heap from copied pages and the mappings of that moment. undefined if glibc's malloc is not there or was
  * never used. About 0.2 microseconds a chunk and 11 bytes of result, 0.1 ms a MB of anonymous memory; the index takes
- * 3 % of the heap.
+ * 3 % of the heap. `others` is memory that other allocators mapped: what looks like a chunk in there is none.
  */
 export function readMallocHeap(
   image: MemoryImage,
   mappings: readonly Mapping[],
   problems: Problems,
+  others: readonly AddressRange[] = [],
 ): MallocHeap | undefined {
   const anonymous = anonymousRanges(mappings);
   const found = findMallocArenas(image, mappings, anonymous);
@@ -105,7 +107,7 @@ export function readMallocHeap(
   const corruption = new CorruptionLog(problems);
   const builder = new ChunkRowsBuilder();
   const context = newWalk(image, builder, problems, corruption);
-  const { segments, brkEnd } = findSegments(context, found, anonymous);
+  const { segments, brkEnd } = findSegments(context, found, anonymous, others);
   for (const segment of segments) walkSegment(context, segment);
   const rows = builder.finish(image);
   const index = buildChunkIndex(image, rows);
