@@ -1,9 +1,9 @@
 // The extension modules of a program that are not Python's own, with the versions that they tell: where to look when C
 // memory is lost. Turns the mapped files and `sys.modules` of a graph into names.
 
-import { EdgeKind, findPreview, type HeapGraph, NONE, RootKind } from '../graph/heap-graph.ts';
+import { type HeapGraph, NONE, RootKind } from '../graph/heap-graph.ts';
 import type { NativeFacts } from '../graph/native-heap.ts';
-import { findKeyText } from './names.ts';
+import { findModuleEntry } from './module-origin.ts';
 
 export interface ExtensionModule {
   /** The package, or the module where it stands alone. */
@@ -50,21 +50,8 @@ export function findModuleVersion(graph: HeapGraph, name: string): string | unde
   for (let root = 0; root < graph.rootNode.length; root++) {
     if (graph.rootKind[root] !== RootKind.module || graph.rootLabel[root] === NONE) continue;
     if (graph.strings[graph.rootLabel[root]] !== name) continue;
-    return findVersionOf(graph, graph.rootNode[root]);
-  }
-  return undefined;
-}
-
-function findVersionOf(graph: HeapGraph, module: number): string | undefined {
-  let dict = module;
-  for (let edge = graph.firstEdge[module]; edge < graph.firstEdge[module + 1]; edge++) {
-    if (graph.edgeKind[edge] === EdgeKind.instanceDict) dict = graph.edgeTarget[edge];
-  }
-  const first = graph.firstEdge[dict];
-  const end = Math.min(graph.firstEdge[dict + 1], first + 2 * MAX_ENTRIES);
-  for (let edge = first; edge < end; edge++) {
-    if (findKeyText(graph, edge) !== '__version__') continue;
-    return findPreview(graph, graph.edgeTarget[edge])?.replace(/^'|'$/g, '');
+    const version = findModuleEntry(graph, graph.rootNode[root], '__version__', MAX_ENTRIES);
+    return version?.replace(/^'|'$/g, '');
   }
   return undefined;
 }

@@ -30,15 +30,24 @@ function topLevelOf(name: string): string {
 }
 
 /** The preview of `__file__`: its quotes, and if it was long its end, may be missing. */
-function findModuleFile(graph: HeapGraph, module: NodeIndex): string | undefined {
+const findModuleFile = (graph: HeapGraph, module: NodeIndex): string | undefined =>
+  findModuleEntry(graph, module, '__file__', MAX_ENTRIES);
+
+/** The preview of an entry of a module (given itself or by its dict) among its first `limit` ones. */
+export function findModuleEntry(
+  graph: HeapGraph,
+  module: NodeIndex,
+  name: string,
+  limit: number,
+): string | undefined {
   let dict = module;
   for (let edge = graph.firstEdge[module]; edge < graph.firstEdge[module + 1]; edge++) {
     if (graph.edgeKind[edge] === EdgeKind.instanceDict) dict = graph.edgeTarget[edge];
   }
   const first = graph.firstEdge[dict];
-  const end = Math.min(graph.firstEdge[dict + 1], first + 2 * MAX_ENTRIES);
+  const end = Math.min(graph.firstEdge[dict + 1], first + 2 * limit);
   for (let edge = first; edge < end; edge++) {
-    if (findKeyText(graph, edge) === '__file__') return findPreview(graph, graph.edgeTarget[edge]);
+    if (findKeyText(graph, edge) === name) return findPreview(graph, graph.edgeTarget[edge]);
   }
   return undefined;
 }
