@@ -273,7 +273,9 @@ def aiohttp_app():
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
-        return site._server.sockets[0].getsockname()[1], aiohttp.ClientSession(), runner
+        # Timers that were cancelled stay with the loop until there are a hundred of them.
+        session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None))
+        return site._server.sockets[0].getsockname()[1], session, runner
 
     port, session, runner = loop.run_until_complete(start())
 

@@ -72,16 +72,18 @@ lose_in_thread(void *argument)
 void
 lose_in_threads(int threads, size_t size, size_t count, uintptr_t *hidden)
 {
-    pthread_barrier_t barrier;
+    /* Stays: threads are still leaving it when this function is. */
+    pthread_barrier_t *barrier =
+        mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     struct work work[threads];
-    pthread_barrier_init(&barrier, NULL, threads + 1);
+    pthread_barrier_init(barrier, NULL, threads + 1);
     for (int i = 0; i < threads; i++) {
         pthread_t thread;
-        work[i] = (struct work){size, count, hidden + i * count, &barrier};
+        work[i] = (struct work){size, count, hidden + i * count, barrier};
         pthread_create(&thread, NULL, lose_in_thread, &work[i]);
         pthread_detach(thread);
     }
-    pthread_barrier_wait(&barrier);
+    pthread_barrier_wait(barrier);
 }
 
 /* ---- what is held, each in a way of its own; returns the address */

@@ -56,8 +56,9 @@ def lose(where, size, count):
     return addresses(count, lambda room: c.lose(where, size, count, room))
 
 
-def lose_chain(size, count):
-    return addresses(count, lambda room: c.lose_chain(size, count, room))
+def lose_chains(size, length, count):
+    chains = [addresses(length, lambda room: c.lose_chain(size, length, room)) for _ in range(count)]
+    return [address for chain in chains for address in chain]
 
 
 def lose_in_threads(threads, size, count):
