@@ -33,11 +33,14 @@ size_t = ctypes.c_size_t
 c.lose.argtypes = [ctypes.c_int, size_t, size_t, ctypes.c_void_p]
 c.lose_chain.argtypes = [size_t, size_t, ctypes.c_void_p]
 c.lose_in_threads.argtypes = [ctypes.c_int, size_t, size_t, ctypes.c_void_p]
-cpp = None
-path = os.path.join(folder, "native_boxes.so")
-if os.path.exists(path):
-    cpp = ctypes.PyDLL(path)
+
+
+def load_boxes():
+    # Only where it is used: libstdc++ takes 72 kB that it does not clear, in which there are stale pointers.
+    cpp = ctypes.PyDLL(os.path.join(folder, "native_boxes.so"))
     cpp.lose_boxes.argtypes = cpp.lose_texts.argtypes = [size_t, size_t, ctypes.c_void_p]
+    return cpp
+
 
 incref = ctypes.pythonapi.Py_IncRef
 incref.argtypes = [ctypes.py_object]
@@ -66,10 +69,12 @@ def lose_in_threads(threads, size, count):
 
 
 def lose_boxes(size, count):
+    cpp = load_boxes()
     return addresses(2 * count, lambda room: cpp.lose_boxes(size, count, room))
 
 
 def lose_texts(size, count):
+    cpp = load_boxes()
     return addresses(2 * count, lambda room: cpp.lose_texts(size, count, room))
 
 
