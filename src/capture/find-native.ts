@@ -14,6 +14,7 @@ import { type MemoryImage, PAGE_SIZE } from '../memory/memory-image.ts';
 import type { Address } from '../memory/memory-reader.ts';
 import type { ThreadState } from '../memory/threads.ts';
 import type { BlockSpace } from './block-space.ts';
+import { countExcess, type ExcessCounts, watchExcess } from './count-excess.ts';
 import { BlockMarks, type FindContentEnd, MAX_HOLDERS, Mark } from './mark-blocks.ts';
 import type { ResidentRanges } from './resident-ranges.ts';
 import { type FoundRoot, LASTING, type SortedObjects } from './sort-found.ts';
@@ -39,12 +40,6 @@ export interface NativeInputs {
   listHeads: readonly Address[];
   /** Memory in which the interpreter keeps the arrays of its free lists: its states, its library's data. */
   interpreterRanges: readonly { start: Address; end: Address }[];
-}
-
-/** Objects whose reference count is above the pointers to them that exist anywhere, and by how much. */
-export interface ExcessCounts {
-  node: Uint32Array;
-  count: Uint32Array;
 }
 
 export interface NativeMarks {
@@ -76,12 +71,6 @@ const PLAIN_TYPES: ReadonlySet<string> = new Set([
   'method',
 ]);
 const MAX_BASES = 128;
-/** Less than this many references too many are not followed. */
-const LEAST_EXCESS = 16;
-const MAX_EXCESS = 4096;
-/** 3.11 gives static objects this count, and counts on from there. NONE is above it, too. */
-const IMMORTAL_COUNT_SINCE_311 = 999_999_999;
-const MAX_EXCESS_SEEN = 1 << 18;
 /** Types whose free lists are arrays. */
 const FREE_LISTED: ReadonlySet<string> = new Set([
   'list',
@@ -109,7 +98,7 @@ export function findNative(inputs: NativeInputs): NativeMarks {
 
   const live = computeLiveNodes(inputs);
   const isPlain = found.types.map(isPlainType);
-  const watched = watchExcess(inputs, marks);
+  const watched = watchExcess(sorted, marks);
   const typeIds = found.typeId.array;
   for (let node = 0; node < found.word.length; node++) {
     if (hasBit(live, node)) marks.setMark(words[node], Mark.object);
@@ -138,7 +127,7 @@ export function findNative(inputs: NativeInputs): NativeMarks {
   }
   marks.spread(Mark.garbage);
   const isScanned = (node: number) => !hasBit(live, node) || !isPlain[typeIds[node]];
-  const excess = countExcess(inputs, marks, watched, isScanned);
+  const excess = countExcess(sorted, marks, watched, isScanned);
   return { marks, lostNodes, excess, holders };
 }
 
@@ -195,57 +184,6 @@ function makeContentEndFinder({ found, nodeOf }: SortedObjects): FindContentEnd 
   return (word) => {
     const node = nodeOf(word);
     return isOddSized[typeIds[node]] ? word + Math.floor(sizes[node] / 8) : 0;
-  };
-}
-
-/** Objects with many more references than were found, those with the most first. */
-function watchExcess({ sorted }: NativeInputs, marks: BlockMarks): number[] {
-  const { found, explained } = sorted;
-  const counts = found.referenceCount.array;
-  const nodes: number[] = [];
-  for (let node = 0; node < found.word.length && nodes.length < MAX_EXCESS_SEEN; node++) {
-    if (counts[node] >= IMMORTAL_COUNT_SINCE_311) continue;
-    if (counts[node] >= explained[node] + LEAST_EXCESS) nodes.push(node);
-  }
-  const excessOf = (node: number) => counts[node] - explained[node];
-  const watched = nodes.sort((a, b) => excessOf(b) - excessOf(a)).slice(0, MAX_EXCESS);
-  for (const node of watched) marks.watch(found.word.array[node]);
-  return watched;
-}
-
-/**
- * Of the watched: the count without the references of roots, those of objects that were not scanned (they are exact), and
- * the pointers in all that was.
- */
-function countExcess(
-  { sorted }: NativeInputs,
-  marks: BlockMarks,
-  watched: readonly number[],
-  isScanned: (node: number) => boolean,
-): ExcessCounts {
-  const { found, edgeTarget, explained } = sorted;
-  const isWatched = makeBitSet(found.word.length);
-  for (const node of watched) setBit(isWatched, node);
-  const fromScanned = new Map(watched.map((node) => [node, 0]));
-  const firstEdge = found.firstEdge.array;
-  for (let source = 0; watched.length > 0 && source < found.word.length; source++) {
-    if (!isScanned(source)) continue;
-    for (let edge = firstEdge[source]; edge < firstEdge[source + 1]; edge++) {
-      const target = edgeTarget[edge];
-      if (hasBit(isWatched, target)) fromScanned.set(target, (fromScanned.get(target) ?? 0) + 1);
-    }
-  }
-  const rows = watched
-    .map((node) => {
-      const exact = explained[node] - (fromScanned.get(node) ?? 0);
-      const pointers = marks.countPointers(found.word.array[node]);
-      return { node, count: found.referenceCount.array[node] - exact - pointers };
-    })
-    .filter(({ count }) => count > 0)
-    .sort((a, b) => a.node - b.node);
-  return {
-    node: Uint32Array.from(rows, (row) => row.node),
-    count: Uint32Array.from(rows, (row) => row.count),
   };
 }
 
