@@ -33,6 +33,9 @@ export function findBound(context: SuspectContext, row: GrowthRow): string | und
   if (holder === undefined || (row.holder?.directShare ?? 1) < MIN_DIRECT_SHARE) return undefined;
   const library = LIBRARY_BOUNDS.find(({ holds }) => row.text.startsWith(`${holds}[`));
   if (library !== undefined) return `Python keeps ${formatCount(library.most)} at most`;
+  if (isOfCancelledTimers(graph, row, holder)) {
+    return `asyncio drops cancelled timers when there are more than ${CANCELLED_TIMERS}`;
+  }
   const limit = boundOf(graph, holder) ?? findLimitOfOwner(graph, tree, holder);
   if (limit === undefined) return findFixedLength(graph, row);
   const length = computeLength(graph, holder) ?? 0;
@@ -50,6 +53,14 @@ const LIBRARY_BOUNDS = [
   { holds: 'urllib.parse._parse_cache', most: 20 },
   { holds: 'xml.etree.ElementPath._cache', most: 100 },
 ] as const;
+
+/** asyncio.base_events._MIN_SCHEDULED_TIMER_HANDLES; at least half of the timers must be cancelled. */
+const CANCELLED_TIMERS = 100;
+
+/** A loop's heap of timers that is short enough to be mostly cancelled ones, such as the timeouts of finished requests. */
+const isOfCancelledTimers = (graph: HeapGraph, row: GrowthRow, holder: NodeIndex): boolean =>
+  row.typeName === 'asyncio.events.TimerHandle' &&
+  (computeLength(graph, holder) ?? 0) <= 2 * CANCELLED_TIMERS;
 
 interface Limit {
   name: string;
