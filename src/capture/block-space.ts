@@ -23,6 +23,7 @@ export class BlockSpace {
   readonly heap: MallocHeap | undefined;
   /** Per GiB of the address space: whether malloc has memory there. */
   private readonly mallocGibs = new Uint8Array(1 << 18);
+  private foundArenas: Int32Array | undefined;
 
   constructor(image: MemoryImage, pymalloc: Pymalloc, heap: MallocHeap | undefined) {
     this.image = image;
@@ -103,7 +104,12 @@ export class BlockSpace {
   }
 
   /** Per pool: row of the arena that it lies in; -1 for one outside of all. */
-  findArenas(): Int32Array {
+  get arenaOfPool(): Int32Array {
+    this.foundArenas ??= this.findArenas();
+    return this.foundArenas;
+  }
+
+  private findArenas(): Int32Array {
     const { arenas, poolWord } = this.pymalloc;
     return Int32Array.from(poolWord, (word) => {
       const address = this.image.addressOfWord(word);
@@ -121,7 +127,7 @@ export class BlockSpace {
 
   /** Per arena of pymalloc: bytes of its blocks in use. */
   countLiveByArena(): Float64Array {
-    const arenaOfPool = this.findArenas();
+    const { arenaOfPool } = this;
     const live = new Float64Array(this.pymalloc.arenas.length);
     this.forEachBlock((start, bytes, isInPool) => {
       const arena = isInPool ? arenaOfPool[this.poolOf(start)] : -1;

@@ -14,7 +14,7 @@ import {
   type MappingFacts,
   type ThreadFacts,
 } from '../graph/native-heap.ts';
-import { BINNED, FASTBIN, TCACHE, TOP } from '../malloc/chunk-rows.ts';
+import { BINNED, FASTBIN, GAP, TCACHE, TOP } from '../malloc/chunk-rows.ts';
 import type { MallocHeap } from '../malloc/malloc-heap.ts';
 import { computeTrim } from '../malloc/trim.ts';
 import type { MappingResidency } from '../memory/copy-layout.ts';
@@ -22,7 +22,7 @@ import { isFileMapping } from '../memory/mappings.ts';
 import { type MemoryImage, PAGE_SIZE } from '../memory/memory-image.ts';
 import type { BlockSpace } from './block-space.ts';
 import { type BlockMarks, Mark } from './mark-blocks.ts';
-import { computeAllocatorRegions, forEachGap, type Region, type StackMapping } from './regions.ts';
+import { forEachGap, type Region, type StackMapping } from './regions.ts';
 import type { ResidentRanges } from './resident-ranges.ts';
 
 export interface LedgerInputs {
@@ -31,6 +31,8 @@ export interface LedgerInputs {
   resident: ResidentRanges;
   residency: readonly MappingResidency[];
   stacks: readonly StackMapping[];
+  /** Memory of pymalloc and malloc, ascending. */
+  regions: readonly Region[];
   rssBytes: number;
   /** Bytes of objects that lie in memory of an allocator that is not known. */
   foreignObjectBytes: number;
@@ -47,11 +49,10 @@ type Accounts = Record<Account, number>;
 
 export function buildLedger(inputs: LedgerInputs): BuiltLedger {
   const accounts = Object.fromEntries(ACCOUNTS.map((name) => [name, 0])) as Accounts;
-  const regions = computeAllocatorRegions(inputs.space);
   const arenas: ArenaFacts[] = [];
   const pools = addPymalloc(inputs, accounts, arenas);
   const checks = [...pools, ...addMalloc(inputs, accounts, arenas)];
-  const { threads, mappings } = addMappings(inputs, regions, accounts);
+  const { threads, mappings } = addMappings(inputs, accounts);
   const sum = ACCOUNTS.reduce((total, name) => total + accounts[name], 0);
   const ledger: Ledger = {
     rssBytes: inputs.rssBytes,
@@ -94,7 +95,7 @@ function addPymalloc(
   const { pymalloc } = space;
   let liveBytes = 0;
   const liveByArena = new Float64Array(pymalloc.arenas.length);
-  const arenaOfPool = space.findArenas();
+  const { arenaOfPool } = space;
   space.forEachBlock((start, bytes, isInPool) => {
     if (!isInPool) return;
     accounts[accountOf(marks, start)] += bytes;
@@ -175,7 +176,7 @@ function addMalloc(inputs: LedgerInputs, accounts: Accounts, arenas: ArenaFacts[
     if (kind === BINNED || kind === TOP || kind === FASTBIN) continue;
     const bytes = sizeUnits[row] * 16;
     // A gap is overhead, and what lies in pools was counted there.
-    if (bytes === 0 || kind > 5 || space.isInPool(headerWord[row] + 1)) continue;
+    if (bytes === 0 || kind === GAP || space.isInPool(headerWord[row] + 1)) continue;
     const address = image.addressOfWord(headerWord[row]) - 8;
     const own = resident.countBytes(address, address + bytes);
     if (kind === TCACHE) cached[Math.min(arena[row], heap.arenas.length)] += own;
@@ -250,8 +251,7 @@ function countTops(heap: MallocHeap, image: MemoryImage, resident: ResidentRange
 // ---- what no allocator has
 
 function addMappings(
-  { resident, residency, stacks, space, foreignObjectBytes }: LedgerInputs,
-  regions: readonly Region[],
+  { resident, residency, stacks, regions, space, foreignObjectBytes }: LedgerInputs,
   accounts: Accounts,
 ): { threads: ThreadFacts[]; mappings: MappingFacts[] } {
   const threads: ThreadFacts[] = [];
@@ -280,7 +280,9 @@ function addMappings(
       });
       const account =
         stack === undefined && mapping.path !== '[stack]' ? 'otherAnonymous' : 'threadStacks';
-      add(mapping.path || '[anonymous]', account, left);
+      // Not one row with other anonymous memory: what is a stack does not leak by itself.
+      const name = mapping.path || (stack === undefined ? '[anonymous]' : '[stacks of threads]');
+      add(name, account, left);
       for (const thread of stack?.threads ?? []) {
         threads.push({
           tid: thread.tid,

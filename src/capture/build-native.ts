@@ -8,7 +8,6 @@ import type { Pymalloc } from '../cpython/pymalloc.ts';
 import { NodeFlag } from '../graph/heap-graph.ts';
 import { countFree, type NativeHeap } from '../graph/native-heap.ts';
 import type { FoundAllocator } from '../malloc/allocators.ts';
-import type { BulkRange } from '../malloc/bulk.ts';
 import { readMallocHeap } from '../malloc/malloc-heap.ts';
 import type { MappingResidency } from '../memory/copy-layout.ts';
 import type { Mapping } from '../memory/mappings.ts';
@@ -34,8 +33,7 @@ export interface NativeSource {
   mappings: readonly Mapping[];
   threads: readonly ThreadState[];
   residency: readonly MappingResidency[];
-  /** Blocks that were not copied, and their resident pages. */
-  skipped: readonly BulkRange[];
+  /** Resident pages of blocks that were not copied. */
   skippedRuns: readonly PageRun[];
   /** Pages that others have, too, or that are the kernel's page of zeros. */
   commonRuns: readonly PageRun[];
@@ -102,6 +100,7 @@ export function buildNative(options: BuildNativeOptions): {
     resident,
     residency: source.residency,
     stacks,
+    regions,
     rssBytes: source.rssBytes,
     foreignObjectBytes: heap === undefined ? countForeignBytes(space, sorted) : 0,
   });

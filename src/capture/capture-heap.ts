@@ -77,13 +77,8 @@ export class LiveCapture {
       signal?.throwIfAborted();
     };
     await report('copying memory');
-    let skipped: readonly BulkRange[] = [];
-    const findSkipped = this.prepareSkipping();
     const copy = copyLive(this.target, {
-      findSkipped: (frozen) => {
-        skipped = findSkipped(frozen);
-        return skipped;
-      },
+      findSkipped: this.prepareSkipping(),
       wantsPss: options.wantsPss === true,
       check: (memory) => this.collectingAddresses.every((address) => isZero(memory, address)),
     });
@@ -96,7 +91,7 @@ export class LiveCapture {
       listsAreStable: copy.checkPassed,
       threadNames: new Map(copy.threads.map((thread) => [thread.innerTid, thread.name])),
       mainThreadId: findProcess(this.pid)?.namespacePids.at(-1) ?? this.pid,
-      native: options.native === true ? this.nativeSource(copy, skipped) : undefined,
+      native: options.native === true ? this.nativeSource(copy) : undefined,
       onProgress: report,
     });
   }
@@ -116,14 +111,13 @@ export class LiveCapture {
       frozen === undefined ? bulk : bulk.filter((range) => isStillBulk(frozen, range, pointers));
   }
 
-  private nativeSource(copy: LiveCopy, skipped: readonly BulkRange[]): NativeSource {
+  private nativeSource(copy: LiveCopy): NativeSource {
     this.allocator ??= findProcessAllocator(this.pid, copy.mappings, this.target.memory);
     this.names ??= new AddressNames(this.pid, this.target.memory);
     return {
       mappings: copy.mappings,
       threads: copy.threads,
       residency: copy.residency,
-      skipped,
       skippedRuns: copy.skippedRuns,
       commonRuns: copy.commonRuns,
       rssBytes: copy.rssBytes,

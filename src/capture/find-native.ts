@@ -81,8 +81,10 @@ const FREE_LISTED: ReadonlySet<string> = new Set([
 /** So many pointers to objects of one such type in a row are no variables of the interpreter's. */
 const FREE_LIST_RUN = 8;
 
-/** About 0.1 microseconds an object, 10 ns a word that is scanned. Changes the image (zeros heads of lists and free lists) and the
- * objects' allocated sizes. */
+/**
+ * About 0.1 microseconds an object, 10 ns a word that is scanned. Changes the image (zeros heads of lists and free lists)
+ * and the objects' allocated sizes.
+ */
 export function findNative(inputs: NativeInputs): NativeMarks {
   const { space, sorted, ownedBits } = inputs;
   const { found } = sorted;
@@ -97,14 +99,15 @@ export function findNative(inputs: NativeInputs): NativeMarks {
   hideFreeLists(inputs);
 
   const live = computeLiveNodes(inputs);
-  const isPlain = found.types.map(isPlainType);
+  const plainTypes = found.types.map(findPlainType);
+  const isPlain = plainTypes.map((name) => name !== undefined);
   const watched = watchExcess(sorted, marks);
   const typeIds = found.typeId.array;
   for (let node = 0; node < found.word.length; node++) {
     if (hasBit(live, node)) marks.setMark(words[node], Mark.object);
   }
   forEachBit(ownedBits, (word) => marks.setMark(word, Mark.buffer));
-  markKnownBuffers(inputs, marks, live);
+  markKnownBuffers(inputs, marks, live, plainTypes);
   for (let node = 0; node < found.word.length; node++) {
     if (!hasBit(live, node) || isPlain[typeIds[node]]) continue;
     marks.enter(words[node]);
@@ -137,15 +140,18 @@ const WITH_REFERENCES: ReadonlySet<string> = new Set(['list', 'dict', 'set', 'fr
 const STRUCT_WORDS = 16;
 
 /** What live objects keep references in was decoded, and is not searched for pointers. */
-function markKnownBuffers({ space, sorted }: NativeInputs, marks: BlockMarks, live: BitSet): void {
+function markKnownBuffers(
+  { space, sorted }: NativeInputs,
+  marks: BlockMarks,
+  live: BitSet,
+  plainTypes: readonly (string | undefined)[],
+): void {
   const { found } = sorted;
   const { image } = space;
   const { halves } = image;
   const typeIds = found.typeId.array;
   const words = found.word.array;
-  const hasReferences = found.types.map(
-    (type) => isPlainType(type) && WITH_REFERENCES.has(builtinOf(type)),
-  );
+  const hasReferences = plainTypes.map((name) => name !== undefined && WITH_REFERENCES.has(name));
   for (let node = 0; node < found.word.length; node++) {
     if (!hasReferences[typeIds[node]] || !hasBit(live, node)) continue;
     const start = space.findStart(words[node]);
@@ -156,15 +162,6 @@ function markKnownBuffers({ space, sorted }: NativeInputs, marks: BlockMarks, li
       if (target !== 0) marks.setKnown(target);
     }
   }
-}
-
-/** The type of C code that classes of Python code are made from. */
-function builtinOf(type: TypeInfo): string {
-  let each = type;
-  for (let i = 0; each.isHeapType && each.base !== undefined && i < MAX_BASES; i++) {
-    each = each.base;
-  }
-  return each.tp_name;
 }
 
 /** Objects of exactly known size that mostly end within a word. */
@@ -263,15 +260,18 @@ function computeLiveNodes({ sorted, roots }: NativeInputs): BitSet {
   return live;
 }
 
-/** Classes of Python code are plain if their base is; types of C code may keep anything in their structs. */
-function isPlainType(type: TypeInfo): boolean {
+/**
+ * The built-in type whose C struct all of an object is: classes of Python code add nothing to their base's, types of C code
+ * may keep anything in theirs. undefined for these, and for built-ins that hold more than references.
+ */
+function findPlainType(type: TypeInfo): string | undefined {
   let each = type;
   for (let i = 0; each.isHeapType && i < MAX_BASES; i++) {
     const { base } = each;
-    if (each.unexplained.length > 0 || base?.decode !== each.decode) return false;
+    if (each.unexplained.length > 0 || base?.decode !== each.decode) return undefined;
     each = base;
   }
-  return PLAIN_TYPES.has(each.tp_name);
+  return PLAIN_TYPES.has(each.tp_name) ? each.tp_name : undefined;
 }
 
 /** Marks what C code's memory leads to, range by range; returns the names of the ranges, each once. */

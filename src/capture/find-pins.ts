@@ -50,7 +50,7 @@ function addPin(rows: PinRows, isInPool: boolean, type: string, bytes: number, a
 
 function markSparsePools(space: BlockSpace, resident: ResidentRanges, pinned: BitSet): void {
   const live = space.countLiveByArena();
-  const arenaOfPool = space.findArenas();
+  const { arenaOfPool } = space;
   const sparse = space.pymalloc.arenas.map(({ start, end }, row) =>
     isSparse(live[row], resident.countBytes(start, end)),
   );

@@ -109,11 +109,10 @@ export class BlockMarks {
     return data + 4 < end && hasBit(bits, data + 4) ? 4 : -1;
   }
 
-  /** Marks the block around `word` unless it has a mark; nothing is scanned. Returns its start, 0 if there is no block. */
-  setMark(word: number, mark: number): number {
+  /** Marks the block around `word` unless it has a mark; nothing is scanned. */
+  setMark(word: number, mark: number): void {
     const start = this.space.findStart(word);
     if (start !== 0 && this.marks[start >>> 1] === Mark.none) this.marks[start >>> 1] = mark;
-    return start;
   }
 
   /** For the block around `word`, if an object owns it: nothing in it is searched for pointers. */
@@ -130,9 +129,17 @@ export class BlockMarks {
     this.pending.push(start);
   }
 
-  /** Marks what [startWord, endWord), which lies in no block, leads to; the blocks are scanned by the next `spread`. */
-  scanRoots(startWord: number, endWord: number, mark: number): void {
-    this.scan(startWord, endWord, mark);
+  /** Marks the blocks that the words of [startWord, endWord) lead to; they are scanned by the next `spread`. */
+  scan(startWord: number, endWord: number, mark: number): void {
+    const { halves } = this.space.image;
+    for (let w = startWord; w < endWord; w++) {
+      const hi = halves[2 * w + 1];
+      const lo = halves[2 * w];
+      if (hi === 0 && lo < LOWEST_ADDRESS) continue;
+      if (hi <= 0x7fff) this.meet(lo, hi, mark);
+      // Lock-free lists and boxed values keep a tag in the 16 bits that no address has.
+      else if ((hi & 0x8000) === 0 && (hi & 0x7fff) !== 0) this.meet(lo, hi & 0x7fff, mark);
+    }
   }
 
   /** The same for a word that lies nowhere in memory: of a register. */
@@ -162,19 +169,6 @@ export class BlockMarks {
     // The collector's links stand right before the object, managed pointers before them.
     if (offset > 0) this.scan(start, object - 2, mark);
     this.scan(object, end, mark);
-  }
-
-  /** Marks the blocks that the words of [startWord, endWord) lead to; they are scanned by the next `spread`. */
-  scan(startWord: number, endWord: number, mark: number): void {
-    const { halves } = this.space.image;
-    for (let w = startWord; w < endWord; w++) {
-      const hi = halves[2 * w + 1];
-      const lo = halves[2 * w];
-      if (hi === 0 && lo < LOWEST_ADDRESS) continue;
-      if (hi <= 0x7fff) this.meet(lo, hi, mark);
-      // Lock-free lists and boxed values keep a tag in the 16 bits that no address has.
-      else if ((hi & 0x8000) === 0 && (hi & 0x7fff) !== 0) this.meet(lo, hi & 0x7fff, mark);
-    }
   }
 
   private meet(lo: number, hi: number, mark: number): void {

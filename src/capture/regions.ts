@@ -28,7 +28,7 @@ const RED_ZONE_BYTES = 128;
  */
 export function computeAllocatorRegions(space: BlockSpace): Region[] {
   const { pymalloc, heap, image } = space;
-  const arenaOfPool = space.findArenas();
+  const { arenaOfPool } = space;
   const lonePools = [...pymalloc.poolWord]
     .filter((_, row) => arenaOfPool[row] < 0)
     .map((word) => image.addressOfWord(word))

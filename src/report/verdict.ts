@@ -107,7 +107,7 @@ function describeRetries({ retries }: HuntEvidence): HuntReport['findings'] {
 
 /** Growth in bytes that is no suspect's. */
 interface OtherGrowth {
-  /** Of the resident set, outside of Python objects and pymalloc. */
+  /** Neither Python objects nor free memory nor files, and no suspect's. */
   notExplained: number;
   /** Freed, and held by allocators. */
   free: number;
@@ -232,7 +232,7 @@ function describeUnexplained(context: SuspectContext, notExplained: number): str
   if (notExplained <= noiseOf(rss[0])) return undefined;
   const grewInEveryRound = rss.every((bytes, i) => i === 0 || bytes > rss[i - 1]);
   if (!grewInEveryRound) return undefined;
-  return `${formatBytes(notExplained)} of the resident set's growth is outside of Python objects and pymalloc`;
+  return `${formatBytes(notExplained)} of the resident set's growth is neither Python objects nor free memory, and no suspect's`;
 }
 
 function reasonsForDoubt(evidence: HuntEvidence): string[] {

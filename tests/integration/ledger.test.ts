@@ -54,6 +54,11 @@ async function takeLedger(pid: number): Promise<Ledger> {
   expect(share, `residue ${ledger.residueBytes} of ${ledger.rssBytes}`).toBeLessThan(0.01);
   const wrong = ledger.checks.filter(({ expected, found }) => expected !== found);
   expect(wrong).toEqual([]);
+  for (const account of ['threadStacks', 'fileBacked', 'shared'] as const) {
+    const rows = native.facts.mappings.filter((row) => row.account === account);
+    const bytes = rows.reduce((total, row) => total + row.bytes, 0);
+    expect({ account, bytes }).toEqual({ account, bytes: ledger.accounts[account] });
+  }
   return ledger;
 }
 

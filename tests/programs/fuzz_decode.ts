@@ -246,7 +246,6 @@ async function decode(image: MemoryImage, random?: Random): Promise<HeapGraph> {
     mainThreadId: pid,
     native: {
       ...copy,
-      skipped: [],
       allocator: { name: 'glibc', evidence: 'of the trial' },
       nameAddress: (address) =>
         address % 3 === 0 ? { symbol: 'some_symbol', library: '/lib/some.so' } : undefined,
