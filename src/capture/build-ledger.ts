@@ -17,12 +17,13 @@ import {
 import { BINNED, FASTBIN, GAP, TCACHE, TOP } from '../malloc/chunk-rows.ts';
 import type { MallocHeap } from '../malloc/malloc-heap.ts';
 import { computeTrim } from '../malloc/trim.ts';
+import type { AddressRange } from '../memory/address-ranges.ts';
 import type { MappingResidency } from '../memory/copy-layout.ts';
 import { isFileMapping } from '../memory/mappings.ts';
 import { type MemoryImage, PAGE_SIZE } from '../memory/memory-image.ts';
 import type { BlockSpace } from './block-space.ts';
 import { type BlockMarks, Mark } from './mark-blocks.ts';
-import { forEachGap, type Region, type StackMapping } from './regions.ts';
+import { forEachGap, type StackMapping } from './regions.ts';
 import type { ResidentRanges } from './resident-ranges.ts';
 
 export interface LedgerInputs {
@@ -32,7 +33,7 @@ export interface LedgerInputs {
   residency: readonly MappingResidency[];
   stacks: readonly StackMapping[];
   /** Memory of pymalloc and malloc, ascending. */
-  regions: readonly Region[];
+  regions: readonly AddressRange[];
   rssBytes: number;
   /** Bytes of objects that lie in memory of an allocator that is not known. */
   foreignObjectBytes: number;
@@ -299,7 +300,7 @@ function addMappings(
 function forEachOverlap(
   start: number,
   end: number,
-  regions: readonly Region[],
+  regions: readonly AddressRange[],
   visit: (start: number, end: number) => void,
 ): void {
   let next = start;

@@ -10,7 +10,7 @@ import { type BulkRange, findBulk, isStillBulk, pointerRangesOf } from '../mallo
 import { hasEnded, type LiveTarget, openTarget } from '../memory/freeze.ts';
 import { copyLive, type LiveCopy } from '../memory/live-copy.ts';
 import { type MappedElf, openMappedElf } from '../memory/mapped-files.ts';
-import { findMappings, type Mapping, Pagemap } from '../memory/mappings.ts';
+import { findMappings, isAnonymousMemory, type Mapping, Pagemap } from '../memory/mappings.ts';
 import type { PageRun } from '../memory/memory-image.ts';
 import type { Address, MemoryReader } from '../memory/memory-reader.ts';
 import { findProcess, findRssBytes } from '../memory/process-status.ts';
@@ -86,7 +86,7 @@ export class LiveCapture {
     return decodeImage({
       image: copy.image,
       location: this.location,
-      heapRanges: copy.mappings.filter(isHeap),
+      heapRanges: copy.mappings.filter(isAnonymousMemory),
       facts: this.facts(copy),
       listsAreStable: copy.checkPassed,
       threadNames: new Map(copy.threads.map((thread) => [thread.innerTid, thread.name])),
@@ -102,7 +102,7 @@ export class LiveCapture {
     const pointers = pointerRangesOf(mappings);
     const runs: PageRun[] = [];
     const pagemap = Pagemap.open(this.pid);
-    for (const { start, end } of mappings.filter(isHeap)) {
+    for (const { start, end } of mappings.filter(isAnonymousMemory)) {
       pagemap?.appendRuns(start, end, false, runs);
     }
     pagemap?.close();
@@ -156,13 +156,6 @@ function isZero(memory: MemoryReader, address: Address): boolean {
     throw error;
   }
 }
-
-/** Anonymous memory in which an allocator may have put blocks; thread stacks are among them, the main stack is not. */
-const isHeap = (mapping: Mapping): boolean =>
-  mapping.writable &&
-  mapping.isPrivate &&
-  mapping.inode === 0 &&
-  (mapping.path === '' || mapping.path === '[heap]' || mapping.path.startsWith('[anon'));
 
 /**
  * Tests access, finds the interpreter; sends no signal. Throws AccessError, UnsupportedError, and UsageError for a

@@ -1,5 +1,6 @@
 // Names addresses of a process by the symbols of the files that are mapped there, each file opened once and only if asked.
 
+import { findRange } from '../memory/address-ranges.ts';
 import { type MappedElf, openMappedElf } from '../memory/mapped-files.ts';
 import { isFileMapping, type Mapping } from '../memory/mappings.ts';
 import type { Address, MemoryReader } from '../memory/memory-reader.ts';
@@ -27,7 +28,7 @@ export class AddressNames {
   /** Answers for addresses in files of `mappings`, and nothing else; the symbol is empty where none is known. */
   namerFor(mappings: readonly Mapping[]): NameAddress {
     return (address) => {
-      const mapping = findMappingAt(mappings, address);
+      const mapping = findRange(mappings, address);
       if (mapping === undefined || !isFileMapping(mapping)) return undefined;
       if (!this.files.has(mapping.path) && this.files.size < MAX_FILES) {
         this.files.set(mapping.path, this.open(mappings, mapping.path));
@@ -47,16 +48,4 @@ export class AddressNames {
       elf.close();
     }
   }
-}
-
-function findMappingAt(mappings: readonly Mapping[], address: Address): Mapping | undefined {
-  let low = 0;
-  let high = mappings.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (mappings[middle].end <= address) low = middle + 1;
-    else high = middle;
-  }
-  const mapping = mappings[low];
-  return mapping !== undefined && mapping.start <= address ? mapping : undefined;
 }

@@ -2,16 +2,12 @@
 // malloc has of the kernel, the stacks of threads, and what is left of each mapping. Turns mappings and what the
 // allocators know into regions that do not overlap.
 
+import { type AddressRange, findRange } from '../memory/address-ranges.ts';
 import { isFileMapping, type Mapping } from '../memory/mappings.ts';
 import type { Address } from '../memory/memory-reader.ts';
 import type { ThreadState } from '../memory/threads.ts';
 import type { BlockSpace } from './block-space.ts';
 import type { RootRange } from './find-native.ts';
-
-export interface Region {
-  start: Address;
-  end: Address;
-}
 
 /** A mapping in which threads have their stacks. */
 export interface StackMapping {
@@ -26,7 +22,7 @@ const RED_ZONE_BYTES = 128;
  * The arenas of pymalloc, its pools outside of known ones (of an interpreter that has ended), and the memory of malloc;
  * ascending and joined where they overlap.
  */
-export function computeAllocatorRegions(space: BlockSpace): Region[] {
+export function computeAllocatorRegions(space: BlockSpace): AddressRange[] {
   const { pymalloc, heap, image } = space;
   const { arenaOfPool } = space;
   const lonePools = [...pymalloc.poolWord]
@@ -38,7 +34,7 @@ export function computeAllocatorRegions(space: BlockSpace): Region[] {
     ...pymalloc.arenas,
     ...(heap?.segments ?? []).map(({ start, end }) => ({ start, end })),
   ].sort((a, b) => a.start - b.start);
-  const regions: Region[] = [];
+  const regions: AddressRange[] = [];
   for (const { start, end } of all) {
     const last = regions.at(-1);
     if (last !== undefined && start <= last.end) last.end = Math.max(last.end, end);
@@ -51,7 +47,7 @@ export function computeAllocatorRegions(space: BlockSpace): Region[] {
 export function forEachGap(
   start: Address,
   end: Address,
-  regions: readonly Region[],
+  regions: readonly AddressRange[],
   visit: (start: Address, end: Address) => void,
 ): void {
   let low = 0;
@@ -77,7 +73,7 @@ export function findStacks(
   for (const thread of threads) {
     const pointer = thread.stackPointer;
     if (pointer === undefined) continue;
-    const mapping = mappings.find(({ start, end }) => start <= pointer && pointer < end);
+    const mapping = findRange(mappings, pointer);
     if (mapping === undefined || isFileMapping(mapping)) continue;
     const known = stacks.get(mapping);
     if (known === undefined) stacks.set(mapping, [thread]);
@@ -93,8 +89,8 @@ export function findStacks(
 export function findRootRanges(
   mappings: readonly Mapping[],
   stacks: readonly StackMapping[],
-  regions: readonly Region[],
-  excluded: readonly Region[],
+  regions: readonly AddressRange[],
+  excluded: readonly AddressRange[],
   changed: ReadonlySet<Mapping>,
 ): RootRange[] {
   const ranges: RootRange[] = [];

@@ -12,6 +12,7 @@
 // blocks that hold pointers (items of lists, tables of dicts) are dense with them.
 
 import { MemoryReadError } from '../base/errors.ts';
+import type { AddressRange } from '../memory/address-ranges.ts';
 import type { PageRun } from '../memory/memory-image.ts';
 import type { MemoryReader } from '../memory/memory-reader.ts';
 
@@ -40,16 +41,10 @@ export interface BulkRange {
   sizeField: number;
 }
 
-/** A mapping, as far as it is needed here. */
-interface MappedRange {
-  start: number;
-  end: number;
-}
-
 /** Which GiB of the address space have mappings: what a word must point into to be a pointer. */
 export type PointerRanges = Uint8Array;
 
-export function pointerRangesOf(mappings: readonly MappedRange[]): PointerRanges {
+export function pointerRangesOf(mappings: readonly AddressRange[]): PointerRanges {
   const mapped = new Uint8Array(1 << GIB_BITS);
   for (const { start, end } of mappings) {
     for (let gib = Math.floor(start / 2 ** 30); gib * 2 ** 30 < end; gib++) {
@@ -66,7 +61,7 @@ export function pointerRangesOf(mappings: readonly MappedRange[]): PointerRanges
 export function findBulk(
   memory: MemoryReader,
   runs: readonly PageRun[],
-  mappings: readonly MappedRange[],
+  mappings: readonly AddressRange[],
   pointers: PointerRanges,
 ): BulkRange[] {
   const found: BulkRange[] = [];
@@ -97,7 +92,7 @@ function findBulkFrom(
   memory: MemoryReader,
   start: number,
   end: number,
-  mappings: readonly MappedRange[],
+  mappings: readonly AddressRange[],
   pointers: PointerRanges,
 ): (BulkRange & { isBulk: boolean }) | undefined {
   const bytes = findBytes(memory, start, end - start);
@@ -170,7 +165,7 @@ function findChunkSize(memory: MemoryReader, address: number, end: number): numb
 
 function isWithoutPointers(
   memory: MemoryReader,
-  { start, end }: MappedRange,
+  { start, end }: AddressRange,
   pointers: PointerRanges,
 ): boolean {
   const pageCount = Math.floor((end - start) / PAGE_SIZE);

@@ -6,7 +6,7 @@
 // back. Libraries named libc come first, then all others (a program may contain its libc). Not handled: several libcs in
 // one process (dlmopen): the best candidate is taken.
 
-import type { AddressRange } from '../memory/copy-layout.ts';
+import { type AddressRange, findRange } from '../memory/address-ranges.ts';
 import type { Mapping } from '../memory/mappings.ts';
 import { type MemoryImage, PAGE_SIZE } from '../memory/memory-image.ts';
 import type { Address } from '../memory/memory-reader.ts';
@@ -20,7 +20,7 @@ import {
   mallocParLayouts,
   mallocStateLayouts,
 } from './glibc-layouts.ts';
-import { findHalf, findRange, findWord, lastRunFrom } from './image-words.ts';
+import { findHalf, findWord, lastRunFrom } from './image-words.ts';
 
 const TWO_32 = 2 ** 32;
 const MAX_ARENAS = 1 << 14;

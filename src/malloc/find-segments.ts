@@ -5,13 +5,13 @@
 // Mapped chunks are told by their header at the start of a page: no previous size, flag IS_MMAPPED, whole pages. Those
 // that memalign moved have a second header, 16 bytes below a multiple of the alignment. KNOWN IMPRECISION: data that looks like such a header in memory of another allocator; the counters tell.
 
-import type { AddressRange } from '../memory/copy-layout.ts';
+import { type AddressRange, findRange } from '../memory/address-ranges.ts';
 import { type MemoryImage, PAGE_SIZE } from '../memory/memory-image.ts';
 import type { Address } from '../memory/memory-reader.ts';
 import { NO_ARENA } from './chunk-rows.ts';
 import type { FoundArenas } from './find-arenas.ts';
 import { IS_MMAPPED, MIN_CHUNK_BYTES, NONCONTIGUOUS, PREV_INUSE } from './glibc-layouts.ts';
-import { findRange, findWord, lastRunFrom } from './image-words.ts';
+import { findWord, lastRunFrom } from './image-words.ts';
 import { leadsOn, type Segment, type WalkContext } from './walk-segments.ts';
 
 const TWO_32 = 2 ** 32;

@@ -1,8 +1,8 @@
 // Single words of a MemoryImage for the readers of glibc's heap, and the parts of the address space in which it lies.
 // A word that was not copied is undefined, never zero.
 
-import type { AddressRange } from '../memory/copy-layout.ts';
-import type { Mapping } from '../memory/mappings.ts';
+import type { AddressRange } from '../memory/address-ranges.ts';
+import { isAnonymousMemory, type Mapping } from '../memory/mappings.ts';
 import type { MemoryImage } from '../memory/memory-image.ts';
 import type { Address } from '../memory/memory-reader.ts';
 
@@ -42,20 +42,13 @@ export function firstWordFrom(image: MemoryImage, address: Address): number {
   return next === undefined ? image.endWord : image.wordAtAddress(next.address);
 }
 
-/** Memory that an allocator may have asked of the kernel: private, writable, without a file, no main stack. */
-const isAnonymous = ({ writable, isPrivate, inode, path }: Mapping): boolean =>
-  writable &&
-  isPrivate &&
-  inode === 0 &&
-  (path === '' || path === '[heap]' || path.startsWith('[anon'));
-
 /** Ranges of anonymous memory, ascending; neighbours are joined, the heap that brk made is a range of its own. */
 export function anonymousRanges(
   mappings: readonly Mapping[],
 ): (AddressRange & { isBrk: boolean })[] {
   const ranges: (AddressRange & { isBrk: boolean })[] = [];
   for (const mapping of mappings) {
-    if (!isAnonymous(mapping)) continue;
+    if (!isAnonymousMemory(mapping)) continue;
     const isBrk = mapping.path === '[heap]';
     const last = ranges.at(-1);
     if (last !== undefined && last.end === mapping.start && last.isBrk === isBrk) {
@@ -63,21 +56,4 @@ export function anonymousRanges(
     } else ranges.push({ start: mapping.start, end: mapping.end, isBrk });
   }
   return ranges;
-}
-
-/** The range with `address` in it, of ranges that ascend. */
-export function findRange<R extends AddressRange>(
-  ranges: readonly R[],
-  address: Address,
-): R | undefined {
-  let low = 0;
-  let high = ranges.length - 1;
-  while (low <= high) {
-    const middle = (low + high) >> 1;
-    const range = ranges[middle];
-    if (address < range.start) high = middle - 1;
-    else if (address >= range.end) low = middle + 1;
-    else return range;
-  }
-  return undefined;
 }

@@ -6,7 +6,7 @@
 // `corruption` names it. Not handled: other allocators (undefined is returned; see allocators.ts), several libcs.
 
 import type { Problems } from '../base/problems.ts';
-import type { AddressRange } from '../memory/copy-layout.ts';
+import { type AddressRange, findRange } from '../memory/address-ranges.ts';
 import type { Mapping } from '../memory/mappings.ts';
 import { type MemoryImage, PAGE_SIZE } from '../memory/memory-image.ts';
 import type { Address } from '../memory/memory-reader.ts';
@@ -29,7 +29,7 @@ import {
 import { type FoundArenas, findMallocArenas, type MallocArena } from './find-arenas.ts';
 import { findSegments } from './find-segments.ts';
 import { type BinTotals, markFreeLists } from './free-lists.ts';
-import { anonymousRanges, findHalf, findRange, findWord, lastRunFrom } from './image-words.ts';
+import { anonymousRanges, findHalf, findWord, lastRunFrom } from './image-words.ts';
 import {
   type Corruption,
   CorruptionLog,

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { computeCopyLayout, subtractRanges } from './copy-layout.ts';
+import { subtractRanges } from './address-ranges.ts';
+import { computeCopyLayout } from './copy-layout.ts';
 import { decodeMappings } from './mappings.ts';
 import { PAGE_SIZE } from './memory-image.ts';
 

@@ -7,6 +7,7 @@
 // Of shared memory only small mappings are copied: C code may keep pointers there, too. Left out: code, devices, what the
 // caller asked to skip, and single mappings too large to look through.
 
+import { type AddressRange, subtractRanges } from './address-ranges.ts';
 import {
   isFileMapping,
   isSpecialMapping,
@@ -16,12 +17,6 @@ import {
 } from './mappings.ts';
 import { PAGE_SIZE, type PageRun } from './memory-image.ts';
 import type { Address } from './memory-reader.ts';
-
-export interface AddressRange {
-  start: Address;
-  /** Exclusive. */
-  end: Address;
-}
 
 /** Where the bytes of a run come from. */
 export type RunSource =
@@ -200,25 +195,6 @@ function findPresentRuns(
     runs.push({ address: start, pageCount: (end - start) / PAGE_SIZE });
   }
   return runs;
-}
-
-/** What is left of a range without the whole pages of `skip`, which ascend. */
-export function subtractRanges(
-  { start, end }: AddressRange,
-  skip: readonly AddressRange[],
-): AddressRange[] {
-  const left: AddressRange[] = [];
-  let next = start;
-  for (const range of skip) {
-    const skipStart = Math.ceil(range.start / PAGE_SIZE) * PAGE_SIZE;
-    const skipEnd = Math.floor(range.end / PAGE_SIZE) * PAGE_SIZE;
-    if (skipEnd <= next || skipEnd <= skipStart) continue;
-    if (skipStart >= end) break;
-    if (skipStart > next) left.push({ start: next, end: skipStart });
-    next = skipEnd;
-  }
-  if (next < end) left.push({ start: next, end });
-  return left;
 }
 
 function splitRun(run: CopyRun): CopyRun[] {

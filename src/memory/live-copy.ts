@@ -5,8 +5,8 @@
 // after (pages that are as in their file, the image's index). Pages that are swapped out are read, and thereby swapped in.
 
 import { AccessError, UnsupportedError } from '../base/errors.ts';
+import type { AddressRange } from './address-ranges.ts';
 import {
-  type AddressRange,
   type CopyLayout,
   type CopyRun,
   computeCopyLayout,

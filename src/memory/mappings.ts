@@ -82,6 +82,13 @@ export const isSpecialMapping = ({ path }: Mapping): boolean =>
 /** Whether the mapping shows a file (and not anonymous memory, which may carry a name in brackets). */
 export const isFileMapping = (mapping: Mapping): boolean => mapping.inode !== 0;
 
+/** Memory that an allocator may have asked of the kernel; stacks of threads are among it, the main stack is not. */
+export const isAnonymousMemory = ({ writable, isPrivate, inode, path }: Mapping): boolean =>
+  writable &&
+  isPrivate &&
+  inode === 0 &&
+  (path === '' || path === '[heap]' || path.startsWith('[anon'));
+
 /** Entries read at once: 1 MiB of pagemap, 512 MiB of address space. */
 const PAGEMAP_CHUNK_ENTRIES = 1 << 17;
 
