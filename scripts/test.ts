@@ -12,7 +12,7 @@ import { findPyenvVersions } from './pyenv.ts';
 import { suitePythons, unpackSuite } from './suite-pythons.ts';
 
 /** Wheels only: nothing is compiled. */
-const PACKAGES = ['aiohttp', 'cython', 'numpy'];
+const PACKAGES = ['aiohttp', 'cython', 'flask', 'numpy', 'pandas', 'scipy'];
 
 interface VitestResults {
   numPassedTests: number;
@@ -76,7 +76,7 @@ function installPackages({
   return pip.status === 0 ? undefined : (pip.stderr.trim().split('\n').at(-1) ?? 'pip failed');
 }
 
-/** Programs of Debian that tests use: installed by root where they are missing; named to others, whose tests are skipped. */
+/** Programs (and libraries, by their paths) of Debian that tests use: installed by root where they are missing; named to others, whose tests are skipped. */
 const DEBIAN_TOOLS: Record<string, string> = {
   'g++': 'g++',
   gcc: 'gcc',
@@ -84,10 +84,12 @@ const DEBIAN_TOOLS: Record<string, string> = {
   setpriv: 'util-linux',
   unshare: 'util-linux',
   valgrind: 'valgrind libc6-dbg',
+  '/usr/lib/x86_64-linux-gnu/libjemalloc.so.2': 'libjemalloc2',
 };
 
 function setUpTools(): boolean {
-  const isMissing = (tool: string) => spawnSync(tool, ['--version']).error !== undefined;
+  const isMissing = (tool: string) =>
+    tool.startsWith('/') ? !existsSync(tool) : spawnSync(tool, ['--version']).error !== undefined;
   const missing = Object.keys(DEBIAN_TOOLS).filter(isMissing);
   if (missing.length === 0) return true;
   const packages = [...new Set(missing.flatMap((tool) => DEBIAN_TOOLS[tool].split(' ')))];

@@ -1,10 +1,9 @@
 // Programs that leak in a known way, and healthy ones, hunted as a user would: through the command line, as JSON. The
 // program prints the truth about itself first. See tests/programs/leaks.py.
 
-import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, test } from 'vitest';
-import { type HuntReport, huntSchema } from '../../src/report/schemas.ts';
+import { type HuntResult, huntByCommand } from '../support/hunting.ts';
 import {
   onePythonPerMinor,
   type RunningPython,
@@ -20,7 +19,6 @@ interface Truth {
 }
 
 const PROGRAM = fileURLToPath(new URL('../programs/leaks.py', import.meta.url));
-const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 /** Every scenario runs on this version; a few run on all. */
 const MINOR = '3.12';
 
@@ -30,25 +28,10 @@ afterEach(async () => {
   running = undefined;
 });
 
-async function hunt(
-  python: TestPython,
-  scenario: string,
-): Promise<{ truth: Truth; report: HuntReport; exitCode: number | null }> {
+async function hunt(python: TestPython, scenario: string): Promise<HuntResult & { truth: Truth }> {
   running = await startPython<Truth>(python, PROGRAM, { args: [scenario] });
-  const args = ['--import', 'tsx', MAIN, 'hunt', `${running.pid}`, '--every', '1s', '--json'];
-  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] });
-  let stdout = '';
-  let stderr = '';
-  child.stdout.on('data', (chunk) => {
-    stdout += chunk;
-  });
-  child.stderr.on('data', (chunk) => {
-    stderr += chunk;
-  });
-  const exitCode = await new Promise<number | null>((resolve) => child.on('close', resolve));
-  if (stdout === '')
-    throw new Error(`hunt printed nothing on stdout (exit ${exitCode}): ${stderr}`);
-  return { truth: running.ready, report: huntSchema.parse(JSON.parse(stdout)), exitCode };
+  const result = await huntByCommand(running.pid, '--every', '1s');
+  return { truth: running.ready, ...result };
 }
 
 /** Expects the verdict that the program told of itself. */

@@ -38,21 +38,22 @@ async function runDemo(python: TestPython, demo: string, env: Record<string, str
 }
 
 describeEachPython('the demos that compile', (python) => {
-  test.runIf(findHeaders(python) !== undefined && hasTool('gcc'))(
-    'are ready, work and leave no folder behind',
-    async () => {
+  if (findHeaders(python) !== undefined && hasTool('gcc')) {
+    test('are ready, work and leave no folder behind', async () => {
       for (const demo of DEMOS) {
         const { ready, counted } = await runDemo(python, demo, { LEAKSCOPE_DEMO_CYTHON: '0' });
         expect(ready.language).toBe('c');
         expect(counted.blocks).toBeGreaterThan(10);
       }
-    },
-  );
-
-  test.skipIf(findHeaders(python) !== undefined)('say that the headers are missing', async () => {
-    const start = startPython(python, `${FOLDER}native_lost.py`);
-    await expect(start).rejects.toThrow(/Python\.h is missing: apt-get install python3-dev/);
-  });
+    });
+  } else {
+    test('say what is missing', async () => {
+      const start = startPython(python, `${FOLDER}native_lost.py`);
+      await expect(start).rejects.toThrow(
+        /Python\.h is missing: apt-get install python3-dev|no C compiler/,
+      );
+    });
+  }
 });
 
 const extensions = findPythonForExtensions();

@@ -5,10 +5,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { openCapture } from '../../src/capture/capture-heap.ts';
 import { nativeSchema } from '../../src/report/native-schema.ts';
-import type { HuntReport, Suspect } from '../../src/report/schemas.ts';
-import { huntLive } from '../../src/watch/hunt.ts';
+import type { Suspect } from '../../src/report/schemas.ts';
 import {
   finishCommand,
   runCommand,
@@ -16,6 +14,7 @@ import {
   startCommand,
   untilStderr,
 } from '../support/command-line.ts';
+import { huntRounds } from '../support/hunting.ts';
 import { hasTool } from '../support/native-extensions.ts';
 import { compileLeaks, type LeakingProgram, startLeaks } from '../support/native-leaks.ts';
 import { describeEachPython, onePythonPerMinor, type TestPython } from '../support/pythons.ts';
@@ -46,30 +45,6 @@ const takeSteps = async (target: LeakingProgram, steps: readonly Step[]): Promis
   for (const step of steps) await target.call(...step);
 };
 
-/** Hunts with `steps` before each of four captures: three rounds. */
-async function huntRounds(target: LeakingProgram, steps: readonly Step[]): Promise<HuntReport> {
-  const live = openCapture(target.pid);
-  try {
-    const source = {
-      python: live.python,
-      isAlive: true,
-      findRssBytes: () => live.findRssBytes(),
-      capture: async (options: Parameters<typeof live.capture>[0]) => {
-        await takeSteps(target, steps);
-        return live.capture(options);
-      },
-    };
-    return await huntLive(source, {
-      everySeconds: 0.1,
-      snapshots: 4,
-      signal: new AbortController().signal,
-      onProgress: () => {},
-    });
-  } finally {
-    live.close();
-  }
-}
-
 const near = (count: number) =>
   expect.toSatisfy((value: number) => Math.abs(value - count) <= count * 0.05);
 
@@ -86,7 +61,9 @@ const LEAKS: readonly { step: Step; perRound: number; kind: Suspect['kind']; typ
 describeEachPython('hunt', (python) => {
   test.runIf(canCompile)('counts what is lost in each round', { timeout: 240_000 }, async () => {
     const steps = LEAKS.map(({ step }) => step);
-    const report = await withLeaks(python, (target) => huntRounds(target, steps));
+    const report = await withLeaks(python, (target) =>
+      huntRounds(target.pid, () => takeSteps(target, steps)),
+    );
     const told = LEAKS.map(({ step, kind, type }) => {
       const own = report.suspects.filter((each) => each.kind === kind && type.test(each.type));
       const rounds = own.map((each) => each.perRound.map(({ count }) => count));

@@ -4,9 +4,8 @@
 
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
-import { openCapture } from '../../src/capture/capture-heap.ts';
 import type { HuntReport, Suspect } from '../../src/report/schemas.ts';
-import { huntLive } from '../../src/watch/hunt.ts';
+import { huntRounds } from '../support/hunting.ts';
 import { allPythons, startPython, type TestPython } from '../support/pythons.ts';
 
 const PROGRAM = fileURLToPath(new URL('../programs/published_leaks.py', import.meta.url));
@@ -157,36 +156,23 @@ async function huntLeaks(
   try {
     if (target.ready.leaks === 0) return undefined;
     const counted: Counted[] = [];
-    const live = openCapture(target.pid);
-    const source = {
-      python: live.python,
-      isAlive: true,
-      findRssBytes: () => live.findRssBytes(),
-      capture: async (options: Parameters<typeof live.capture>[0]) => {
+    const report = await huntRounds(
+      target.pid,
+      async () => {
         target.send(`${times}`);
         counted.push(JSON.parse(await target.nextLine()) as Counted);
-        return live.capture(options);
       },
-    };
-    try {
-      const report = await huntLive(source, {
-        everySeconds: 0.05,
-        snapshots: SNAPSHOTS,
-        signal: new AbortController().signal,
-        onProgress: () => {},
-      });
-      const hasLeak = counted
-        .slice(1)
-        .every(
-          ({ blocks, mallocBytes, references }) =>
-            blocks > times * LEAST_BLOCKS ||
-            mallocBytes > times * LEAST_BYTES ||
-            references > times * LEAST_BLOCKS,
-        );
-      return { report, hasLeak };
-    } finally {
-      live.close();
-    }
+      SNAPSHOTS,
+    );
+    const hasLeak = counted
+      .slice(1)
+      .every(
+        ({ blocks, mallocBytes, references }) =>
+          blocks > times * LEAST_BLOCKS ||
+          mallocBytes > times * LEAST_BYTES ||
+          references > times * LEAST_BLOCKS,
+      );
+    return { report, hasLeak };
   } finally {
     await target.stop();
   }

@@ -1,11 +1,10 @@
 // Programs such as people run, under load, hunted through the command line: the leak is named with its holder and the
 // functions to look into, and a healthy program gets `no-leak`. See tests/programs/real_apps.py.
 
-import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
-import { type HuntReport, huntSchema } from '../../src/report/schemas.ts';
 import { type HttpLoad, startHttpLoad } from '../support/http-load.ts';
+import { type HuntResult, huntByCommand } from '../support/hunting.ts';
 import {
   allPythons,
   findPython,
@@ -15,7 +14,6 @@ import {
 } from '../support/pythons.ts';
 
 const PROGRAM = fileURLToPath(new URL('../programs/real_apps.py', import.meta.url));
-const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 /** What serves make_shop's application. */
 const SHOPS = ['aiohttp_sessions', 'aiohttp_healthy'];
 const plain = findPython('3.12') ?? allPythons().at(-1);
@@ -29,41 +27,19 @@ interface Started {
   port: number;
 }
 
-interface Hunted {
-  report: HuntReport;
-  exitCode: number | null;
-}
-
-async function huntApp(python: TestPython, name: string, isIdle = false): Promise<Hunted> {
+async function huntApp(python: TestPython, name: string, isIdle = false): Promise<HuntResult> {
   const running = await startPython<Started>(python, PROGRAM, { args: [name] });
   const { pid, port } = running.ready;
   let load: HttpLoad | undefined;
   try {
     if (port > 0 && !isIdle) load = startHttpLoad(port, { hasOrders: SHOPS.includes(name) });
-    return await hunt(pid);
+    return await huntByCommand(pid, '--after', '1s', '--every', '1s');
   } finally {
     const done = await load?.stop();
     await running.stop();
     expect(done?.errors ?? []).toEqual([]);
     if (load !== undefined) expect(done?.answered).toBeGreaterThan(100);
   }
-}
-
-async function hunt(pid: number): Promise<Hunted> {
-  const options = ['--after', '1s', '--every', '1s', '--json'];
-  const args = ['--import', 'tsx', MAIN, 'hunt', `${pid}`, ...options];
-  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] });
-  let stdout = '';
-  let stderr = '';
-  child.stdout.on('data', (chunk) => {
-    stdout += chunk;
-  });
-  child.stderr.on('data', (chunk) => {
-    stderr += chunk;
-  });
-  const exitCode = await new Promise<number | null>((resolve) => child.on('close', resolve));
-  if (stdout === '') throw new Error(`hunt printed nothing (exit ${exitCode}): ${stderr}`);
-  return { report: huntSchema.parse(JSON.parse(stdout)), exitCode };
 }
 
 interface Leak {
@@ -138,7 +114,7 @@ const LEAKS_WITH_PACKAGES: readonly Leak[] = [
   },
 ];
 
-function expectLeak({ report, exitCode }: Hunted, leak: Leak): void {
+function expectLeak({ report, exitCode }: HuntResult, leak: Leak): void {
   expect({ verdict: report.verdict, exitCode, reasons: report.reasons }).toEqual({
     verdict: 'leak',
     exitCode: 1,
@@ -157,7 +133,7 @@ function expectLeak({ report, exitCode }: Hunted, leak: Leak): void {
   expect(suspect.explains).toBeGreaterThan(0.7);
 }
 
-const expectNoLeak = ({ report, exitCode }: Hunted): void => {
+const expectNoLeak = ({ report, exitCode }: HuntResult): void => {
   const { verdict, reasons, suspects, summary } = report;
   expect({ verdict, exitCode, reasons, suspects }, summary).toEqual({
     verdict: 'no-leak',
