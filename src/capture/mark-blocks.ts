@@ -57,6 +57,8 @@ export class BlockMarks {
   private readonly findContentEnd: FindContentEnd;
   private readonly resident: ResidentRanges;
   private readonly dataOffsetWords: number;
+  /** Per unit of 16 bytes: whether something leads to the very start of the object that begins there. */
+  private readonly metExactly: BitSet;
   private readonly watched: BitSet;
   private readonly pointerCounts = new Map<number, number>();
 
@@ -73,6 +75,7 @@ export class BlockMarks {
     this.findContentEnd = findContentEnd;
     this.marks = new Uint8Array(Math.ceil(space.image.endWord / UNIT_WORDS));
     this.scanned = makeBitSet(this.marks.length);
+    this.metExactly = makeBitSet(this.marks.length);
     this.watched = makeBitSet(this.marks.length);
     this.dataOffsetWords = space.pymalloc.dataOffsetWords;
   }
@@ -113,6 +116,17 @@ export class BlockMarks {
   setMark(word: number, mark: number): void {
     const start = this.space.findStart(word);
     if (start !== 0 && this.marks[start >>> 1] === Mark.none) this.marks[start >>> 1] = mark;
+  }
+
+  /** Marks the block around `word` whatever mark it has. */
+  overrule(word: number, mark: number): void {
+    const start = this.space.findStart(word);
+    if (start !== 0) this.marks[start >>> 1] = mark;
+  }
+
+  /** Whether a scanned word leads to the object that begins at `word`, and not only into it. */
+  isMetExactly(word: number): boolean {
+    return hasBit(this.metExactly, word >>> 1);
   }
 
   /** For the block around `word`, if an object owns it: nothing in it is searched for pointers. */
@@ -175,6 +189,7 @@ export class BlockMarks {
     const word = this.space.image.wordAt(lo, hi);
     const start = word === 0 ? this.space.findStartAtAddress(lo, hi) : this.space.findStart(word);
     if (start === 0) return;
+    if (word !== 0 && hasBit(this.objectBits, word)) setBit(this.metExactly, word >>> 1);
     const unit = start >>> 1;
     if (hasBit(this.watched, unit)) {
       this.pointerCounts.set(start, (this.pointerCounts.get(start) ?? 0) + 1);
@@ -184,6 +199,8 @@ export class BlockMarks {
       this.marks[unit] = mark;
       if (!this.holdsObject(start)) this.markedBytes += this.countTouched(start);
     } else if (known === Mark.buffer && mark === Mark.garbage) this.marks[unit] = mark;
+    // What counts no reference does not keep it.
+    else if (known === Mark.garbage && mark !== Mark.garbage) return;
     if (known === Mark.object || known === Mark.known || hasBit(this.scanned, unit)) return;
     setBit(this.scanned, unit);
     this.pending.push(start);

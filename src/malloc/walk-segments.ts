@@ -151,7 +151,11 @@ function walkChunks(context: WalkContext, segment: Segment, from: Address): Stop
   while (at < end) {
     if (word === 0) {
       word = image.wordAtAddress(at + 8);
-      if (word === 0) return { address: at, why: at === top ? 'top' : 'missing', lastBytes: 0 };
+      if (word === 0) {
+        // Behind a top that was just divided, the new one is not told yet.
+        const isTop = top !== 0 && at >= top;
+        return { address: at, why: isTop ? 'top' : 'missing', lastBytes: 0 };
+      }
       runEnd = image.runEnd(word);
     }
     const lo = halves[2 * word];

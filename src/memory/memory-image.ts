@@ -117,6 +117,24 @@ export class MemoryImage implements MemoryReader {
     return this.runEndByPage[Math.floor(word / PAGE_WORDS)] * PAGE_WORDS;
   }
 
+  /** Calls `visit` with the words of what was copied of [start, end). */
+  forEachCopiedPart(
+    start: Address,
+    end: Address,
+    visit: (startWord: number, endWord: number) => void,
+  ): void {
+    for (let address = start; address < end; ) {
+      const word = this.wordAtAddress(address);
+      if (word === 0) {
+        address = (Math.floor(address / PAGE_SIZE) + 1) * PAGE_SIZE;
+        continue;
+      }
+      const endWord = Math.min(this.runEnd(word), word + Math.floor((end - address) / 8));
+      visit(word, endWord);
+      address += Math.max(8, (endWord - word) * 8);
+    }
+  }
+
   /** Whether `byteCount` bytes from `address` on were all copied. */
   has(address: Address, byteCount: number): boolean {
     const word = this.wordAtAddress(address);

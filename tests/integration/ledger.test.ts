@@ -92,8 +92,7 @@ const FILLINGS: readonly Filling[] = [
     accounts: ['pymallocFreeBlocks', 'pymallocFreePools'],
     tolerance: 0.07,
   },
-  // A stale pointer may lead to some.
-  { kind: 'cycles', megabytes: 20, accounts: ['unreachableObjects'], tolerance: 0.06 },
+  { kind: 'cycles', megabytes: 20, accounts: ['unreachableObjects'] },
 ];
 
 async function checkFillings(python: TestPython, fillings: readonly Filling[]): Promise<void> {

@@ -85,7 +85,7 @@ const HELD: readonly (readonly [string, ...unknown[]])[] = [
   ['hold_in_bytearray', 184],
 ];
 
-const FORGOTTEN = ['list', 'dict', 'bytes', 'str', 'tuple', 'instance'];
+const FORGOTTEN = ['list', 'dict', 'bytes', 'str', 'tuple', 'instance', 'watched'];
 
 const isLost = ({ blockGroup, facts }: NativeHeap, row: number): boolean =>
   facts.groups[blockGroup[row]].state === BlockState.lost;

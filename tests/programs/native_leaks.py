@@ -12,6 +12,7 @@ import mmap
 import os
 import sys
 import time
+import weakref
 
 folder = sys.argv[1]
 c = ctypes.PyDLL(os.path.join(folder, "native_leaks.so"))
@@ -85,6 +86,7 @@ class Plain:
 
 
 number = 0
+watching = weakref.WeakSet()
 
 
 def make(kind):
@@ -101,7 +103,10 @@ def make(kind):
         return text * 20
     if kind == "tuple":
         return (text, [number])
-    return Plain(number)
+    thing = Plain(number)
+    if kind == "watched":
+        watching.add(thing)
+    return thing
 
 
 def forget_one(kind):
