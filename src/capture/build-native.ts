@@ -4,6 +4,7 @@
 import type { BitSet } from '../base/bit-set.ts';
 import type { Problems } from '../base/problems.ts';
 import type { PythonRuntime } from '../cpython/find-runtime.ts';
+import type { Layout } from '../cpython/layout.ts';
 import type { Pymalloc } from '../cpython/pymalloc.ts';
 import { NodeFlag } from '../graph/heap-graph.ts';
 import { countFree, type NativeHeap } from '../graph/native-heap.ts';
@@ -80,6 +81,7 @@ export function buildNative(options: BuildNativeOptions): {
   const { marks, lostNodes, excess, holders } = findNative({
     space,
     resident,
+    textOffsets: findTextOffsets(runtime.layout),
     sorted,
     roots: options.roots,
     ownedBits: options.ownedBits,
@@ -127,6 +129,13 @@ export function buildNative(options: BuildNativeOptions): {
   };
   return { native, lostNodes };
 }
+
+/** Of bytes, of ASCII text, of other text. */
+const findTextOffsets = (layout: Layout): number[] => [
+  layout.word('PyBytesObject.ob_sval'),
+  layout.size('PyASCIIObject') / 8,
+  layout.size('PyCompactUnicodeObject') / 8,
+];
 
 /** Pages that pagemap tells of and the resident set does not have. */
 function countSurplus({ residency, rssBytes }: NativeSource): number {

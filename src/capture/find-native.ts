@@ -37,6 +37,8 @@ export interface NativeInputs {
   ownedBits: BitSet;
   rootRanges: readonly RootRange[];
   resident: ResidentRanges;
+  /** Words from the start of a str, or of bytes, to its text. */
+  textOffsets: readonly number[];
   threads: readonly ThreadState[];
   /** PyGC_Heads of the collector's lists: they lead to objects, and hold none. */
   listHeads: readonly Address[];
@@ -93,6 +95,7 @@ export function findNative(inputs: NativeInputs): NativeMarks {
     found.objectBits,
     makeContentEndFinder(sorted),
     inputs.resident,
+    inputs.textOffsets,
   );
   hideListHeads(space.image, inputs.listHeads);
   hideFreeLists(space.image, sorted, inputs.interpreterRanges);
@@ -117,7 +120,7 @@ export function findNative(inputs: NativeInputs): NativeMarks {
   }
 
   const holders = markFromC(inputs, marks);
-  const lostNodes = findLostNodes(space, sorted, marks, live, isPlain);
+  const lostNodes = findLostNodes(space, sorted, marks, live, plainTypes);
   forEachBit(lostNodes, (node) => {
     marks.overrule(words[node], Mark.leaked);
     marks.enter(words[node]);

@@ -8,22 +8,28 @@ import type { BlockSpace } from './block-space.ts';
 import { type BlockMarks, Mark } from './mark-blocks.ts';
 import type { SortedObjects } from './sort-found.ts';
 
+/** Text: C code may keep a pointer to it, and let the object live for ever because of that. */
+const TEXT_TYPES: ReadonlySet<string> = new Set(['bytes', 'str']);
+
 /**
  * Objects with more references than were found, to which nothing leads: neither what was marked, nor any block that is
- * lost itself, nor another object that is not alive. Of objects that C code knows by their address alone (nothing in their
- * structs can be linked to) a pointer into their middle, or to their collector's header, is left of something else.
+ * lost itself, nor another object that is not alive. Of objects that C code knows by their address alone (`plainTypes`:
+ * nothing in their structs can be linked to) a pointer into their middle, or to their collector's header, is left of
+ * something else.
  */
 export function findLostNodes(
   space: BlockSpace,
   sorted: SortedObjects,
   marks: BlockMarks,
   live: BitSet,
-  isPlain: readonly boolean[],
+  plainTypes: readonly (string | undefined)[],
 ): BitSet {
   const { found, explained } = sorted;
   const words = found.word.array;
   const counts = found.referenceCount.array;
   const typeIds = found.typeId.array;
+  const isText = found.types.map(({ tp_name }) => TEXT_TYPES.has(tp_name));
+  const isPlain = plainTypes.map((name, type) => name !== undefined || isText[type]);
   const lost = makeBitSet(found.word.length);
   const unheld: Unheld = {
     objects: makeBitSet(space.image.endWord),
@@ -35,8 +41,9 @@ export function findLostNodes(
     const word = words[node];
     const start = space.findStart(word);
     if (start === 0) continue;
-    if (isPlain[typeIds[node]]) {
-      if (marks.isMetExactly(word)) continue;
+    const type = typeIds[node];
+    if (isPlain[type]) {
+      if (marks.isMetAtStart(word) || (isText[type] && marks.isMetAtText(word))) continue;
       setBit(unheld.objects, word);
     } else {
       if (marks.markOf(start) !== Mark.none) continue;

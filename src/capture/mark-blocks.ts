@@ -57,17 +57,23 @@ export class BlockMarks {
   private readonly findContentEnd: FindContentEnd;
   private readonly resident: ResidentRanges;
   private readonly dataOffsetWords: number;
-  /** Per unit of 16 bytes: whether something leads to the very start of the object that begins there. */
-  private readonly metExactly: BitSet;
+  /** Per word at which an object begins: whether something leads to its very start, or to the start of a text in it. */
+  private readonly metAtStart: BitSet;
+  private readonly metAtText: BitSet;
+  private readonly textOffsets: readonly number[];
   private readonly watched: BitSet;
   private readonly pointerCounts = new Map<number, number>();
 
-  /** `objectBits`: a bit for each word at which an object begins. */
+  /**
+   * `objectBits`: a bit for each word at which an object begins. `textOffsets`: words from there to where the text of a str
+   * or of bytes begins.
+   */
   constructor(
     space: BlockSpace,
     objectBits: BitSet,
     findContentEnd: FindContentEnd,
     resident: ResidentRanges,
+    textOffsets: readonly number[],
   ) {
     this.space = space;
     this.resident = resident;
@@ -75,7 +81,9 @@ export class BlockMarks {
     this.findContentEnd = findContentEnd;
     this.marks = new Uint8Array(Math.ceil(space.image.endWord / UNIT_WORDS));
     this.scanned = makeBitSet(this.marks.length);
-    this.metExactly = makeBitSet(this.marks.length);
+    this.metAtStart = makeBitSet(space.image.endWord);
+    this.metAtText = makeBitSet(space.image.endWord);
+    this.textOffsets = textOffsets;
     this.watched = makeBitSet(this.marks.length);
     this.dataOffsetWords = space.pymalloc.dataOffsetWords;
   }
@@ -124,9 +132,14 @@ export class BlockMarks {
     if (start !== 0) this.marks[start >>> 1] = mark;
   }
 
-  /** Whether a scanned word leads to the object that begins at `word`, and not only into it. */
-  isMetExactly(word: number): boolean {
-    return hasBit(this.metExactly, word >>> 1);
+  /** Whether a scanned word leads to the start of the object that begins at `word`, and not only into it. */
+  isMetAtStart(word: number): boolean {
+    return hasBit(this.metAtStart, word);
+  }
+
+  /** Whether one leads to where text begins if the object is one: C code keeps `char *`. */
+  isMetAtText(word: number): boolean {
+    return hasBit(this.metAtText, word);
   }
 
   /** For the block around `word`, if an object owns it: nothing in it is searched for pointers. */
@@ -189,7 +202,7 @@ export class BlockMarks {
     const word = this.space.image.wordAt(lo, hi);
     const start = word === 0 ? this.space.findStartAtAddress(lo, hi) : this.space.findStart(word);
     if (start === 0) return;
-    if (word !== 0 && hasBit(this.objectBits, word)) setBit(this.metExactly, word >>> 1);
+    if (word !== 0) this.meetObject(word);
     const unit = start >>> 1;
     if (hasBit(this.watched, unit)) {
       this.pointerCounts.set(start, (this.pointerCounts.get(start) ?? 0) + 1);
@@ -204,6 +217,16 @@ export class BlockMarks {
     if (known === Mark.object || known === Mark.known || hasBit(this.scanned, unit)) return;
     setBit(this.scanned, unit);
     this.pending.push(start);
+  }
+
+  private meetObject(word: number): void {
+    if (hasBit(this.objectBits, word)) {
+      setBit(this.metAtStart, word);
+      return;
+    }
+    for (const offset of this.textOffsets) {
+      if (hasBit(this.objectBits, word - offset)) setBit(this.metAtText, word - offset);
+    }
   }
 
   /** Resident bytes of a block. */

@@ -28,7 +28,7 @@ export function nameChildren(pid: number, error: unknown): unknown {
     return new UsageError({
       fact,
       reason: `its Python child is ${first}`,
-      next: `Give that pid: leakscope hunt ${first}`,
+      next: `Give that pid: ${first}`,
     });
   }
   const shown = children.slice(0, 10).join(', ');
@@ -36,7 +36,7 @@ export function nameChildren(pid: number, error: unknown): unknown {
   return new UsageError({
     fact,
     reason: `${children.length} Python processes run below it: ${shown}${more}`,
-    next: `Give the pid of one: leakscope hunt ${first}`,
+    next: `Give the pid of one of them, such as ${first}`,
   });
 }
 
