@@ -4,10 +4,10 @@
 
 import { Problems } from '../base/problems.ts';
 import { findCollectorState } from '../cpython/collector-state.ts';
+import { interpreterOffset } from '../cpython/field-shifts.ts';
 import { ObjectFinder } from '../cpython/find-objects.ts';
 import { type PythonRuntime, type RuntimeLocation, readRuntime } from '../cpython/find-runtime.ts';
 import { readTrackedObjects } from '../cpython/gc-lists.ts';
-import { interpreterOffset } from '../cpython/interpreters.ts';
 import { makePreviewWriter } from '../cpython/preview.ts';
 import { blockSizeAt, forEachLiveBlock, readPymalloc } from '../cpython/pymalloc.ts';
 import { referenceCountsOf } from '../cpython/reference-counts.ts';

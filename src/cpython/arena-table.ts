@@ -6,8 +6,8 @@
 import { MemoryReadError } from '../base/errors.ts';
 import type { MemoryImage } from '../memory/memory-image.ts';
 import type { Address, MemoryReader } from '../memory/memory-reader.ts';
+import { interpreterOffset } from './field-shifts.ts';
 import type { PythonRuntime } from './find-runtime.ts';
-import { interpreterOffset } from './interpreters.ts';
 
 /** 16 GiB of arenas of 256 KiB, four times over. */
 const MAX_ARENAS = 1 << 18;

@@ -1,3 +1,4 @@
+import type { FieldShift } from './field-shifts.ts';
 // Finds CPython in a process: turns mappings, their ELF files and memory into a PythonRuntime whose version, build and
 // interpreters were checked against each other. Where it looks: runtime-candidates.ts; what it refuses:
 // unsupported-runtimes.ts. Source: Python/pylifecycle.c (_PyRuntime), Include/internal/pycore_debug_offsets.h (3.13),
@@ -6,7 +7,6 @@
 import type { Address, MemoryReader } from '../memory/memory-reader.ts';
 import { findInDict, findStrText } from './dict-entries.ts';
 import {
-  type FieldShift,
   type Interpreters,
   type NotReadable,
   type PythonInterpreter,
@@ -299,7 +299,6 @@ function untested(version: PythonVersion): string[] {
         .join(', ')} were; its structs passed every check`,
     );
   }
-  if (features.incrementalGc) lines.push('incremental collector (3.14.0 to 3.14.4): not verified');
   return lines;
 }
 

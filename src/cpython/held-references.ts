@@ -8,8 +8,9 @@
 import { MemoryReadError } from '../base/errors.ts';
 import type { Address, MemoryReader } from '../memory/memory-reader.ts';
 import { findInDict } from './dict-entries.ts';
+import { interpreterOffset } from './field-shifts.ts';
 import type { PythonRuntime } from './find-runtime.ts';
-import { interpreterOffset, type PythonInterpreter } from './interpreters.ts';
+import type { PythonInterpreter } from './interpreters.ts';
 import { isObject } from './known-objects.ts';
 import type { PythonThread } from './threads.ts';
 

@@ -8,13 +8,20 @@
 import { MemoryReadError } from '../base/errors.ts';
 import type { Address, MemoryReader } from '../memory/memory-reader.ts';
 import { findInDict } from './dict-entries.ts';
+import {
+  describeShifts,
+  type FieldShift,
+  findOffset,
+  locateLate,
+  SEARCH_BYTES,
+  searchOffset,
+  unlessUnreadable,
+} from './field-shifts.ts';
 import { isObject } from './known-objects.ts';
 import type { Layout } from './layout.ts';
 import type { VersionFeatures } from './version.ts';
 
 const MAX_INTERPRETERS = 4096;
-/** How far from its place a moved field is looked for, in bytes. */
-const SEARCH_BYTES = 2048;
 const GENERATION_BYTES = 24;
 const DICT_SUBCLASS = 1 << 29;
 
@@ -35,12 +42,6 @@ export interface PythonInterpreter {
   builtins: Address;
   /** Its newest PyThreadState; 0 if none. */
   threadsHead: Address;
-}
-
-/** PyInterpreterState's fields at or behind `from` (bytes, as in the layout) lie `bytes` further in this build. */
-export interface FieldShift {
-  from: number;
-  bytes: number;
 }
 
 export interface Interpreters {
@@ -114,24 +115,6 @@ export function readInterpreters(
 
 const mismatch = (failed: string): NotReadable => ({ kind: 'mismatch', failed });
 
-/** The first of the layout's fields with one of these names; undefined if this version has none of them. */
-export function findOffset(layout: Layout, names: readonly string[]): number | undefined {
-  const name = names.find((candidate) => layout.has(candidate));
-  return name === undefined ? undefined : layout.offset(name);
-}
-
-/** Offset of a PyInterpreterState field in this build: the layout's, moved by what the anchors showed. */
-export function interpreterOffset(
-  layout: Layout,
-  shifts: readonly FieldShift[],
-  field: string,
-): number {
-  const offset = layout.offset(field);
-  let bytes = 0;
-  for (const shift of shifts) if (shift.from <= offset) bytes = shift.bytes;
-  return offset + bytes;
-}
-
 function readOrExplain(context: Context): Interpreters | NotReadable {
   const { memory, layout, runtime, method } = context;
   const state = runtimeState(context);
@@ -145,7 +128,13 @@ function readOrExplain(context: Context): Interpreters | NotReadable {
   const expected = expectedAnchors(context);
   const anchors = locateAnchors(context, main, expected);
   if ('failed' in anchors) return anchors;
-  const shifts = shiftsOf(layout, anchors);
+  const shifts = locateLate(
+    memory,
+    layout,
+    main,
+    shiftsOf(layout, anchors),
+    memory.readAddress(main + anchors.builtins),
+  );
   if (shifts.length > 0) method.push(describeShifts(shifts));
   const interpreters: PythonInterpreter[] = [];
   for (let at = head; at !== 0; at = memory.readAddress(at + anchors.next)) {
@@ -208,55 +197,35 @@ function locateAnchors(
   main: Address,
   expected: AnchorOffsets,
 ): AnchorOffsets | NotReadable {
-  const { memory, features } = context;
+  const { memory, features, searchBytes } = context;
   const dictAt = (offset: number, key: string) =>
     isDictWith(context, memory.readAddress(main + offset), key);
   const gc = features.gcInRuntime
     ? expected.gc
-    : search(context, expected.gc, (offset) => isGcState(context, main + offset));
+    : searchOffset(searchBytes, expected.gc, (offset) => isGcState(context, main + offset));
   if (gc === undefined) return mismatch('no collector lists in the main interpreter');
-  const sysdict = search(context, expected.sysdict, (offset) => dictAt(offset, 'hexversion'));
+  const sysdict = searchOffset(searchBytes, expected.sysdict, (offset) =>
+    dictAt(offset, 'hexversion'),
+  );
   if (sysdict === undefined) return mismatch('PyInterpreterState.sysdict is not the dict of sys');
-  const builtins = search(context, expected.builtins, (offset) => dictAt(offset, 'BaseException'));
+  const builtins = searchOffset(searchBytes, expected.builtins, (offset) =>
+    dictAt(offset, 'BaseException'),
+  );
   if (builtins === undefined) return mismatch('PyInterpreterState.builtins is not that dict');
-  const modules = search(
-    context,
+  const modules = searchOffset(
+    searchBytes,
     expected.modules,
     (offset) => dictAt(offset, 'builtins'),
     (offset) => dictAt(offset, 'sys'),
   );
   if (modules === undefined) return mismatch('PyInterpreterState.modules is not sys.modules');
-  const threadsHead = search(context, expected.threadsHead, (offset) =>
+  const threadsHead = searchOffset(searchBytes, expected.threadsHead, (offset) =>
     isThreadOf(context, memory.readAddress(main + offset), main),
   );
   if (threadsHead === undefined) return mismatch('the main interpreter has no thread state');
   if (memory.readI64(main + expected.id) !== 0)
     return mismatch('the main interpreter is not number 0');
   return { ...expected, gc, sysdict, builtins, modules, threadsHead };
-}
-
-/** The offset nearest to `expected` at which all checks hold. */
-function search(
-  { searchBytes }: Context,
-  expected: number,
-  ...checks: readonly ((offset: number) => boolean)[]
-): number | undefined {
-  for (let distance = 0; distance <= searchBytes; distance += 8) {
-    for (const offset of distance === 0 ? [expected] : [expected - distance, expected + distance]) {
-      if (offset >= 0 && checks.every((check) => unlessUnreadable(() => check(offset))))
-        return offset;
-    }
-  }
-  return undefined;
-}
-
-function unlessUnreadable(check: () => boolean): boolean {
-  try {
-    return check();
-  } catch (error) {
-    if (error instanceof MemoryReadError) return false;
-    throw error;
-  }
 }
 
 function shiftsOf(layout: Layout, anchors: AnchorOffsets): FieldShift[] {
@@ -274,11 +243,6 @@ function shiftsOf(layout: Layout, anchors: AnchorOffsets): FieldShift[] {
   }
   return shifts;
 }
-
-const describeShifts = (shifts: readonly FieldShift[]): string =>
-  `PyInterpreterState differs from the known micro release: ${shifts
-    .map((shift) => `fields from ${shift.from} on lie ${shift.bytes} bytes further`)
-    .join(', ')}`;
 
 function readInterpreter(
   context: Context,

@@ -1,6 +1,7 @@
 // The Pythons that integration tests run against, and how a test starts a program in one: found on this machine, never
 // named. pyenv's versions, python3.x of $PATH and /usr/bin, and what scripts/suite-pythons.ts unpacked into .cache.
-// LEAKSCOPE_REQUIRED_PYTHONS=3.8,3.9 makes a missing version an error, so that CI does not skip it.
+// LEAKSCOPE_MORE_PYTHONS=/opt/a/bin/python3:/opt/b/bin/python3 adds some. LEAKSCOPE_REQUIRED_PYTHONS=3.8,3.9 makes a
+// missing version an error, so that CI does not skip it.
 
 import { type ChildProcessByStdio, spawn, spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, realpathSync } from 'node:fs';
@@ -31,9 +32,12 @@ let found: readonly TestPython[] | undefined;
 /** All supported Pythons of this machine, ordered by version. Throws if a required one is missing. */
 export function allPythons(): readonly TestPython[] {
   if (found !== undefined) return found;
-  const pythons = [...pyenvPythons(), ...findSystemPythons(), ...findSuitePythons()].filter(
-    (python) => SUPPORTED_MINORS.includes(python.minor),
-  );
+  const pythons = [
+    ...givenPythons(),
+    ...pyenvPythons(),
+    ...findSystemPythons(),
+    ...findSuitePythons(),
+  ].filter((python) => SUPPORTED_MINORS.includes(python.minor));
   const order = (python: TestPython) => SUPPORTED_MINORS.indexOf(python.minor);
   pythons.sort((a, b) => order(a) - order(b));
   const required = process.env.LEAKSCOPE_REQUIRED_PYTHONS?.split(',') ?? [];
@@ -100,12 +104,23 @@ function findSystemPythons(): TestPython[] {
   }
   return [...programs].flatMap((program) => {
     if (readFileSync(program).toString('latin1', 0, 4) !== '\x7fELF') return [];
-    const code = "import sys; print('.'.join(map(str, sys.version_info[:3])))";
-    const version = spawnSync(program, ['-c', code], { encoding: 'utf8' }).stdout.trim();
-    const minor = /^3\.\d+/.exec(version)?.[0];
-    if (minor === undefined) return [];
-    return [{ name: `${version} system`, minor, command: [program], env: {} }];
+    return askVersion(program, 'system');
   });
+}
+
+/** Programs that LEAKSCOPE_MORE_PYTHONS names, separated by colons: of their versions they are the first. */
+const givenPythons = (): TestPython[] =>
+  (process.env.LEAKSCOPE_MORE_PYTHONS ?? '')
+    .split(':')
+    .filter((program) => program !== '')
+    .flatMap((program) => askVersion(program, 'given'));
+
+function askVersion(program: string, origin: string): TestPython[] {
+  const code = "import sys; print('.'.join(map(str, sys.version_info[:3])))";
+  const version = spawnSync(program, ['-c', code], { encoding: 'utf8' }).stdout.trim();
+  const minor = /^3\.\d+/.exec(version)?.[0];
+  if (minor === undefined) return [];
+  return [{ name: `${version} ${origin}`, minor, command: [program], env: {} }];
 }
 
 /** Unpacked Pythons run with the loader and the libraries of their own suite: /proc/PID/exe is the loader. */
