@@ -1,4 +1,3 @@
-import type { FieldShift } from './field-shifts.ts';
 // Finds CPython in a process: turns mappings, their ELF files and memory into a PythonRuntime whose version, build and
 // interpreters were checked against each other. Where it looks: runtime-candidates.ts; what it refuses:
 // unsupported-runtimes.ts. Source: Python/pylifecycle.c (_PyRuntime), Include/internal/pycore_debug_offsets.h (3.13),
@@ -6,6 +5,7 @@ import type { FieldShift } from './field-shifts.ts';
 
 import type { Address, MemoryReader } from '../memory/memory-reader.ts';
 import { findInDict, findStrText } from './dict-entries.ts';
+import type { FieldShift } from './field-shifts.ts';
 import {
   type Interpreters,
   type NotReadable,
