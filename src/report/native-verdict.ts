@@ -41,7 +41,7 @@ const isOfLastingObject = ({ kind, bytes, example }: Suspect): boolean =>
 const describeLasting = ({ count, example }: Suspect): HuntReport['findings'][number] => ({
   kind: 'references',
   bytes: 0,
-  text: `${formatNumberOf(count, 'reference')} more to ${example?.repr}, without a pointer to it: C code takes them and does not give them back; it costs no memory, since the object stays anyway`,
+  text: `${formatNumberOf(count, 'reference')} more to ${example?.repr} (${example?.address}), without a pointer to it: C code takes them and does not give them back; it costs no memory, since the object stays anyway`,
 });
 
 function describeStep(native: Suspect, cause: Suspect): HuntReport['findings'][number] {

@@ -120,7 +120,7 @@ describe('a process that cannot be read', () => {
         wrapper.stdout.once('data', (chunk) => resolve(String(chunk))),
       );
       const { pid } = JSON.parse(line) as Ready;
-      await expectAllRefuse(wrapper.pid!, 2, `its Python child is ${pid}`, `leakscope hunt ${pid}`);
+      await expectAllRefuse(wrapper.pid!, 2, `its Python child is ${pid}`, `Give that pid: ${pid}`);
     } finally {
       wrapper.stdin.end();
       wrapper.kill();
