@@ -85,11 +85,12 @@ export function locateLate(
   const locate = (names: readonly string[], check: (place: Address) => boolean) => {
     const name = names.find((candidate) => layout.has(candidate));
     if (name === undefined) return;
-    const from = layout.offset(name);
+    // The whole struct that it lies in: such structs move as one.
+    const from = layout.offset(name.split('.', 2).join('.'));
     const expected = interpreterOffset(layout, all, name);
     const found =
       searchOffset(SEARCH_BYTES, expected, (offset) => check(main + offset)) ?? expected;
-    if (found !== expected) all.push({ from, bytes: found - from });
+    if (found !== expected) all.push({ from, bytes: found - layout.offset(name) });
   };
   locate(LATE_FIELDS.staticTypes, isFirst);
   locate(LATE_FIELDS.interned, isInterned);

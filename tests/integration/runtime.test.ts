@@ -9,7 +9,11 @@ import { Problems } from '../../src/base/problems.ts';
 import { findRuntime, type PythonRuntime, readRuntime } from '../../src/cpython/find-runtime.ts';
 import type { Frame } from '../../src/cpython/frames.ts';
 import { readTrackedObjects } from '../../src/cpython/gc-lists.ts';
-import { readHeldReferences, readStaticTypeStates } from '../../src/cpython/held-references.ts';
+import {
+  type HeldReference,
+  readHeldReferences,
+  readStaticTypeStates,
+} from '../../src/cpython/held-references.ts';
 import { Layout } from '../../src/cpython/layout.ts';
 import {
   blockSizeAt,
@@ -290,6 +294,24 @@ describeEachPython(
       },
     );
 
+    test.runIf(Number(python.minor.slice(2)) >= 12)(
+      'is read when only fields far behind have moved',
+      async () => {
+        const { image, runtime, problems } = await inspect(python);
+        const layout = movedLayout(python.minor, 40, 'PyInterpreterState.types');
+        const moved = readRuntime(image, { ...runtime, layout });
+        expect(moved.shifts.at(-1)?.bytes).toBe(-40);
+        expect(readStaticTypeStates(image, moved)).toEqual(readStaticTypeStates(image, runtime));
+        const threads = readThreads(image, runtime, problems);
+        // The layout that was moved makes the field before them longer.
+        const found = new Set(readHeldReferences(image, moved, threads).map(keyOf));
+        const missed = readHeldReferences(image, runtime, threads).filter(
+          (each) => !found.has(keyOf(each)),
+        );
+        expect(missed).toEqual([]);
+      },
+    );
+
     test('is found without its symbols, where another way exists', async () => {
       const process = await startPython<Truth>(python, PROGRAM);
       running.push(process);
@@ -337,11 +359,14 @@ while True:
   { all: true },
 );
 
+const keyOf = ({ kind, name, address }: HeldReference): string => `${kind} ${name} ${address}`;
+
 /** The layout of a version, with what lies behind the thread list in PyInterpreterState moved. */
-function movedLayout(minor: string, bytes: number): Layout {
+function movedLayout(minor: string, bytes: number, from?: string): Layout {
   const url = new URL(`../../layouts/cpython-${minor}-x86_64.json`, import.meta.url);
   const file = JSON.parse(readFileSync(url, 'utf8'));
-  const first = file.offsets['PyInterpreterState.gc'] ?? file.offsets['PyInterpreterState.modules'];
+  const first =
+    file.offsets[from ?? 'PyInterpreterState.gc'] ?? file.offsets['PyInterpreterState.modules'];
   for (const [name, offset] of Object.entries<number>(file.offsets)) {
     if (!name.startsWith('PyInterpreterState.') || offset < first) continue;
     file.offsets[name] = offset + bytes;
