@@ -85,6 +85,8 @@ const DEBIAN_TOOLS: Record<string, string> = {
   unshare: 'util-linux',
   valgrind: 'valgrind libc6-dbg',
   '/usr/lib/x86_64-linux-gnu/libjemalloc.so.2': 'libjemalloc2',
+  '/usr/lib/x86_64-linux-gnu/libtcmalloc_minimal.so.4': 'libtcmalloc-minimal4',
+  '/usr/lib/x86_64-linux-gnu/libmimalloc.so.2.0': 'libmimalloc2.0',
 };
 
 function setUpTools(): boolean {

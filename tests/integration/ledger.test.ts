@@ -128,11 +128,12 @@ describeEachPython('the ledger', (python) => {
   );
 });
 
-/** Of Debian's libjemalloc2. */
-const jemalloc = [
-  process.env.LEAKSCOPE_JEMALLOC ?? '',
-  '/usr/lib/x86_64-linux-gnu/libjemalloc.so.2',
-].find((path) => existsSync(path));
+/** Debian's packages of other allocators. */
+const ALLOCATORS = [
+  { name: 'jemalloc', library: '/usr/lib/x86_64-linux-gnu/libjemalloc.so.2' },
+  { name: 'tcmalloc', library: '/usr/lib/x86_64-linux-gnu/libtcmalloc_minimal.so.4' },
+  { name: 'mimalloc', library: '/usr/lib/x86_64-linux-gnu/libmimalloc.so.2.0' },
+].filter(({ library }) => existsSync(library));
 const usual = findPython('3.12') ?? allPythons().at(-1);
 const withPackages = findPythonWithPackages();
 
@@ -193,16 +194,16 @@ describe.skipIf(!canCompile || usual === undefined)('the ledger of other program
     expect(report.fragmentation?.pins[0]).toMatchObject({ allocator: 'pymalloc', type: 'bytes' });
   });
 
-  test.skipIf(jemalloc === undefined)('with jemalloc tells what is not known', async () => {
-    const program = await start(usual!, { LD_PRELOAD: jemalloc! });
+  test.each(ALLOCATORS)('with $name tells what is not known', async ({ name, library }) => {
+    const program = await start(usual!, { LD_PRELOAD: library });
     await program.call('fill', 'lists', 20 * MB);
     await program.call('fill', 'lost C', 10 * MB);
     await takeLedger(program.pid);
     const native = await runJson(nativeSchema, 'native', `${program.pid}`);
-    expect(native).toMatchObject({ allocator: 'jemalloc', blocksAreKnown: false });
+    expect(native).toMatchObject({ allocator: name, blocksAreKnown: false });
     expect(native.lost.bytes).toBeLessThan(0.1 * MB);
     const { stdout } = await runCommand('native', `${program.pid}`);
-    expect(stdout).toMatch(/The blocks of jemalloc cannot be told apart/);
+    expect(stdout).toContain(`The blocks of ${name} cannot be told apart`);
   });
 
   test('of a heap that was overrun says so and goes on', async () => {
