@@ -45,19 +45,22 @@ def stdlib():
     return work
 
 
+def anonymous_tls(side):
+    """A context without a certificate: only for a test."""
+    import ssl
+
+    own = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if side == "server" else ssl.PROTOCOL_TLS_CLIENT)
+    own.check_hostname = False
+    own.verify_mode = ssl.CERT_NONE
+    own.maximum_version = ssl.TLSVersion.TLSv1_2
+    own.set_ciphers("AECDH-AES128-SHA:@SECLEVEL=0")
+    return own
+
+
 def tls():
     import ssl
 
-    def context(side):
-        own = ssl.SSLContext(side)
-        own.check_hostname = False
-        own.verify_mode = ssl.CERT_NONE
-        own.maximum_version = ssl.TLSVersion.TLSv1_2
-        # Without a certificate: only for a test.
-        own.set_ciphers("AECDH-AES128-SHA:@SECLEVEL=0")
-        return own
-
-    server, client = context(ssl.PROTOCOL_TLS_SERVER), context(ssl.PROTOCOL_TLS_CLIENT)
+    server, client = anonymous_tls("server"), anonymous_tls("client")
     open_now = []
 
     def connect():
@@ -271,16 +274,19 @@ def aiohttp_app():
         app.router.add_get("/article/{id}", article)
         runner = web.AppRunner(app)
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
+        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=anonymous_tls("server"))
         await site.start()
         # Timers that were cancelled stay with the loop until there are a hundred of them.
-        session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None))
+        session = aiohttp.ClientSession(
+            timeout=aiohttp.ClientTimeout(total=None),
+            connector=aiohttp.TCPConnector(ssl=anonymous_tls("client")),
+        )
         return site._server.sockets[0].getsockname()[1], session, runner
 
     port, session, runner = loop.run_until_complete(start())
 
     async def ask(number):
-        async with session.get("http://127.0.0.1:%d/article/%d" % (port, number)) as answer:
+        async with session.get("https://127.0.0.1:%d/article/%d" % (port, number)) as answer:
             assert (await answer.json())["id"] == str(number)
 
     async def ask_all():
