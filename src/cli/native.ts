@@ -2,6 +2,7 @@
 
 import type { Command } from 'commander';
 import { UsageError } from '../base/errors.ts';
+import { findProcess } from '../memory/process-status.ts';
 import { buildNativeReport, formatNative, type NativeCapture } from '../report/native-report.ts';
 import { requireNative } from './native-target.ts';
 import { addExamples, addOutputOptions, parseDuration, parseWholeNumber } from './options.ts';
@@ -53,19 +54,32 @@ async function runNative(
     });
   }
   const first = await requireNative(target, session);
-  let before: NativeCapture | undefined;
-  let now: NativeCapture = first;
-  if (options.every !== undefined) {
-    session.progress(`waiting ${options.every} s`);
-    await session.sleep(options.every * 1000);
-  }
-  if (options.every !== undefined || later !== undefined) {
-    before = first;
-    now = await requireNative(later ?? target, session);
-  }
+  const second =
+    options.every === undefined
+      ? later && (await requireNative(later, session))
+      : await captureAgain(target, options.every, session);
+  const [before, now] = second ? [first, second] : [undefined, first];
   const report = buildNativeReport(before, now, {
     limit: options.limit,
     redact: options.redact === true,
   });
   session.print(report, () => formatNative(report, session.style));
+}
+
+/** undefined, and a note, if the process has ended meanwhile. */
+async function captureAgain(
+  target: string,
+  seconds: number,
+  session: Session,
+): Promise<NativeCapture | undefined> {
+  session.progress(`waiting ${seconds} s`);
+  await session.sleep(seconds * 1000);
+  try {
+    return await requireNative(target, session);
+  } catch (error) {
+    const state = findProcess(Number(target))?.state ?? 'X';
+    if (state !== 'X' && state !== 'Z') throw error;
+    session.note(`process ${target} has ended: this is what it held at the first capture`);
+    return undefined;
+  }
 }

@@ -129,3 +129,30 @@ test.runIf(canCompile && plain !== undefined)('native --every tells it for a pro
     });
   });
 });
+
+test.runIf(canCompile && plain !== undefined)(
+  'native --every tells what it has of a process that ends',
+  async () => {
+    await withLeaks(plain, async (target) => {
+      await takeSteps(target, [['lose_boxes', 40, 1000]]);
+      const child = startCommand([
+        'native',
+        `${target.pid}`,
+        '--every',
+        '2s',
+        '--json',
+        '--progress',
+      ]);
+      const finished = finishCommand(child);
+      await untilStderr(child, /waiting 2 s/);
+      await target.stop();
+      const { code, stdout, stderr } = await finished;
+      expect({ code, stderr }).toEqual({
+        code: 0,
+        stderr: expect.stringContaining(`process ${target.pid} has ended`),
+      });
+      const report = nativeSchema.parse(JSON.parse(stdout));
+      expect(report.groups[0]).toMatchObject({ kind: 'native-lost', blocksGrowth: null });
+    });
+  },
+);
