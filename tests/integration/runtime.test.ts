@@ -294,9 +294,9 @@ describeEachPython(
       },
     );
 
-    test.runIf(Number(python.minor.slice(2)) >= 12)(
-      'is read when only fields far behind have moved',
-      async () => {
+    // Older versions have no such fields.
+    if (Number(python.minor.slice(2)) >= 12) {
+      test('is read when only fields far behind have moved', async () => {
         const { image, runtime, problems } = await inspect(python);
         const layout = movedLayout(python.minor, 40, 'PyInterpreterState.types');
         const moved = readRuntime(image, { ...runtime, layout });
@@ -309,8 +309,8 @@ describeEachPython(
           (each) => !found.has(keyOf(each)),
         );
         expect(missed).toEqual([]);
-      },
-    );
+      });
+    }
 
     test('is found without its symbols, where another way exists', async () => {
       const process = await startPython<Truth>(python, PROGRAM);
