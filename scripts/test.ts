@@ -76,7 +76,10 @@ function installPackages({
   return pip.status === 0 ? undefined : (pip.stderr.trim().split('\n').at(-1) ?? 'pip failed');
 }
 
-/** Programs (and libraries, by their paths) of Debian that tests use: installed by root where they are missing; named to others, whose tests are skipped. */
+/**
+ * Programs (and libraries, by their paths) of Debian that tests use: installed by root where they are missing; named to
+ * others, whose tests are skipped.
+ */
 const DEBIAN_TOOLS: Record<string, string> = {
   'g++': 'g++',
   gcc: 'gcc',

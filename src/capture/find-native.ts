@@ -82,6 +82,7 @@ const PLAIN_TYPES: ReadonlySet<string> = new Set([
   'weakref.CallableProxyType',
 ]);
 const MAX_BASES = 128;
+
 /**
  * About 0.1 microseconds an object, 10 ns a word that is scanned. Changes the image (zeros heads of lists and free lists)
  * and the objects' allocated sizes.

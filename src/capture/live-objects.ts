@@ -3,7 +3,6 @@
 
 import { type BitSet, hasBit, makeBitSet, setBit } from '../base/bit-set.ts';
 import { growableUint32 } from '../base/columns.ts';
-import { RootKind } from '../graph/heap-graph.ts';
 import { type FoundRoot, LASTING, type SortedObjects } from './sort-found.ts';
 
 /** What named roots, static and immortal objects reach; not what only a reference count keeps alive. */
@@ -13,8 +12,7 @@ export function computeLiveNodes(sorted: SortedObjects, roots: readonly FoundRoo
   const live = makeBitSet(found.word.length);
   const reach = makeReach(sorted, live);
   for (const root of roots) {
-    if (root.kind !== RootKind.native && hasBit(found.objectBits, root.word))
-      reach.enter(nodeOf(root.word));
+    if (hasBit(found.objectBits, root.word)) reach.enter(nodeOf(root.word));
   }
   for (let node = 0; node < found.word.length; node++) {
     if ((flags[node] & LASTING) !== 0) reach.enter(node);

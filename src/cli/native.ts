@@ -54,11 +54,10 @@ async function runNative(
     });
   }
   const first = await requireNative(target, session);
-  const second =
-    options.every === undefined
-      ? later && (await requireNative(later, session))
-      : await captureAgain(target, options.every, session);
-  const [before, now] = second ? [first, second] : [undefined, first];
+  let second: NativeCapture | undefined;
+  if (options.every !== undefined) second = await captureAgain(target, options.every, session);
+  else if (later !== undefined) second = await requireNative(later, session);
+  const [before, now] = second === undefined ? [undefined, first] : [first, second];
   const report = buildNativeReport(before, now, {
     limit: options.limit,
     redact: options.redact === true,

@@ -5,13 +5,11 @@
 import { MemoryReadError } from '../base/errors.ts';
 import type { Address, MemoryReader } from '../memory/memory-reader.ts';
 import { findInDict } from './dict-entries.ts';
-import { isObject } from './known-objects.ts';
+import { DICT_SUBCLASS, isObject, STR_SUBCLASS } from './known-objects.ts';
 import type { Layout } from './layout.ts';
 
 /** How far from its place a moved field is looked for, in bytes. */
 export const SEARCH_BYTES = 2048;
-const STR_SUBCLASS = 1 << 28;
-const DICT_SUBCLASS = 1 << 29;
 
 /** PyInterpreterState's fields at or behind `from` (bytes, as in the layout) lie `bytes` further in this build. */
 export interface FieldShift {
@@ -61,7 +59,7 @@ export function unlessUnreadable(check: () => boolean): boolean {
   }
 }
 
-/** Far behind the anchors: what the interpreter keeps of static types, and its dict of interned strings. */
+/** Far behind the anchors, in order: what the interpreter keeps of static types, and its dict of interned strings. */
 const LATE_FIELDS = {
   staticTypes: [
     'PyInterpreterState.types.builtins.initialized',
@@ -97,11 +95,13 @@ export function locateLate(
   return all;
 }
 
+/** What an interpreter keeps of one static type (since 3.12), by the names that the struct had. */
+export const findStaticTypeStruct = (layout: Layout): string | undefined =>
+  ['managed_static_type_state', 'static_builtin_state'].find((name) => layout.hasSize(name));
+
 function lateChecks(memory: MemoryReader, layout: Layout, builtins: Address) {
   const object = findInDict(memory, layout, builtins, 'object');
-  const struct = ['managed_static_type_state', 'static_builtin_state'].find((name) =>
-    layout.hasSize(name),
-  );
+  const struct = findStaticTypeStruct(layout);
   const typeOffset = struct === undefined ? 0 : layout.offset(`${struct}.type`);
   return {
     /** `object` is the first static type. */

@@ -8,13 +8,12 @@
 import { MemoryReadError } from '../base/errors.ts';
 import type { Address, MemoryReader } from '../memory/memory-reader.ts';
 import { findInDict } from './dict-entries.ts';
-import { interpreterOffset } from './field-shifts.ts';
+import { findStaticTypeStruct, interpreterOffset } from './field-shifts.ts';
 import type { PythonRuntime } from './find-runtime.ts';
 import type { PythonInterpreter } from './interpreters.ts';
-import { isObject } from './known-objects.ts';
+import { DICT_SUBCLASS, isObject } from './known-objects.ts';
 import type { PythonThread } from './threads.ts';
 
-const DICT_SUBCLASS = 1 << 29;
 const MAX_ATEXIT_CALLBACKS = 1 << 16;
 const MAX_IDENTIFIERS = 1 << 16;
 const MAX_STATIC_TYPES = 1 << 10;
@@ -354,9 +353,7 @@ export function readStaticTypeStates(
 ): StaticTypeState[] {
   const { layout, shifts } = runtime;
   const states: StaticTypeState[] = [];
-  const struct = ['managed_static_type_state', 'static_builtin_state'].find((name) =>
-    layout.hasSize(name),
-  );
+  const struct = findStaticTypeStruct(layout);
   if (struct === undefined) return states;
   const fields = [
     'PyInterpreterState.types.builtins.initialized',

@@ -17,13 +17,12 @@ import {
   searchOffset,
   unlessUnreadable,
 } from './field-shifts.ts';
-import { isObject } from './known-objects.ts';
+import { DICT_SUBCLASS, isObject } from './known-objects.ts';
 import type { Layout } from './layout.ts';
 import type { VersionFeatures } from './version.ts';
 
 const MAX_INTERPRETERS = 4096;
 const GENERATION_BYTES = 24;
-const DICT_SUBCLASS = 1 << 29;
 
 export interface PythonInterpreter {
   /** Of the PyInterpreterState. */

@@ -7,6 +7,8 @@ import type { Layout } from './layout.ts';
 
 const READY = 1 << 12;
 const BYTES_SUBCLASS = 1 << 27;
+export const STR_SUBCLASS = 1 << 28;
+export const DICT_SUBCLASS = 1 << 29;
 const TYPE_SUBCLASS = 1 << 31;
 /** A `bytes` or tuple that belongs to a code object has less. */
 const MAX_LENGTH = 1 << 24;

@@ -80,6 +80,9 @@ function adviseOnHolder(given: RetainedCase): string | undefined {
 function adviseOnObjects(given: RetainedCase): string | undefined {
   const { row } = given;
   if (isTasks(row.typeName)) return tasksAdvice(given);
+  if (row.typeName === 'weakref.finalize._Info') {
+    return 'weakref.finalize() keeps its function and arguments until the object dies: if they lead to the object itself, it never does. Pass what the function needs instead of the object, or call the finalizer when it is done.';
+  }
   if (holdsTracebacks(row)) {
     return `The exceptions${named(given)} keep their tracebacks, the frames in them and all their local variables: keep the text instead, or clear each with error.with_traceback(None).`;
   }
@@ -91,9 +94,6 @@ function adviseByContainer(given: RetainedCase): string {
   const type = growsAt === undefined ? '' : typeNameOf(graph, growsAt);
   if (row.measure === 'bytes') {
     return `One ${type} gets longer and longer: ${quoted(given)} is added to and never cut. Write it out and begin anew, or bound it.${look(given)}`;
-  }
-  if (given.row.typeName === 'weakref.finalize._Info') {
-    return 'weakref.finalize() keeps its function and arguments until the object dies: if they lead to the object itself, it never does. Pass what the function needs instead of the object, or call the finalizer when it is done.';
   }
   if (CONTAINERS.test(type)) {
     return `Nothing is removed from ${quoted(given)} while entries are added. Remove them when they are done, bound it, or hold them weakly; if they are meant to expire, hunt for longer than they live.${look(given)}`;

@@ -105,19 +105,18 @@ test.runIf(canCompile && plain !== undefined)(
   },
 );
 
+/** `native --every` that has made its first capture and waits. */
+async function startNativeTwice({ pid }: LeakingProgram) {
+  const child = startCommand(['native', `${pid}`, '--every', '3s', '--json', '--progress']);
+  const finished = finishCommand(child);
+  await untilStderr(child, /waiting 3 s/);
+  return { finished };
+}
+
 test.runIf(canCompile && plain !== undefined)('native --every tells it for a process', async () => {
   await withLeaks(plain, async (target) => {
     await takeSteps(target, [['lose_boxes', 40, 1000]]);
-    const child = startCommand([
-      'native',
-      `${target.pid}`,
-      '--every',
-      '3s',
-      '--json',
-      '--progress',
-    ]);
-    const finished = finishCommand(child);
-    await untilStderr(child, /waiting 3 s/);
+    const { finished } = await startNativeTwice(target);
     await takeSteps(target, [['lose_boxes', 40, 1500]]);
     const report = nativeSchema.parse(JSON.parse((await finished).stdout));
     expect(report.lost.blocks).toEqual(near(5000));
@@ -135,16 +134,7 @@ test.runIf(canCompile && plain !== undefined)(
   async () => {
     await withLeaks(plain, async (target) => {
       await takeSteps(target, [['lose_boxes', 40, 1000]]);
-      const child = startCommand([
-        'native',
-        `${target.pid}`,
-        '--every',
-        '2s',
-        '--json',
-        '--progress',
-      ]);
-      const finished = finishCommand(child);
-      await untilStderr(child, /waiting 2 s/);
+      const { finished } = await startNativeTwice(target);
       await target.stop();
       const { code, stdout, stderr } = await finished;
       expect({ code, stderr }).toEqual({
