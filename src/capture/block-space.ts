@@ -11,9 +11,8 @@ import {
   isGivenOut,
   type MallocHeap,
 } from '../malloc/malloc-heap.ts';
-import { type MemoryImage, PAGE_SIZE } from '../memory/memory-image.ts';
+import { type MemoryImage, pageOfWord } from '../memory/memory-image.ts';
 
-const PAGE_WORDS = PAGE_SIZE / 8;
 const CHUNK_UNIT_BYTES = 16;
 
 export class BlockSpace {
@@ -35,7 +34,7 @@ export class BlockSpace {
   }
 
   isInPool(word: number): boolean {
-    return this.pymalloc.poolByPage[Math.floor(word / PAGE_WORDS)] !== 0;
+    return this.pymalloc.poolByPage[pageOfWord(word)] !== 0;
   }
 
   /** Word at which the block in use around `word` begins; 0 if there is none. Some 10 ns. */
@@ -62,7 +61,7 @@ export class BlockSpace {
 
   /** Bytes that the block which begins at `start` costs, header included. */
   blockBytes(start: number): number {
-    const pool = this.pymalloc.poolByPage[Math.floor(start / PAGE_WORDS)];
+    const pool = this.pymalloc.poolByPage[pageOfWord(start)];
     if (pool !== 0) return this.pymalloc.blockBytes[pool - 1];
     const { heap } = this;
     const row = heap === undefined ? -1 : chunkContaining(heap.index, start);
@@ -100,7 +99,7 @@ export class BlockSpace {
 
   /** Row of the pool, in pymalloc's columns, that `word` lies in; -1 if in none. */
   poolOf(word: number): number {
-    return this.pymalloc.poolByPage[Math.floor(word / PAGE_WORDS)] - 1;
+    return this.pymalloc.poolByPage[pageOfWord(word)] - 1;
   }
 
   /** Per pool: row of the arena that it lies in; -1 for one outside of all. */

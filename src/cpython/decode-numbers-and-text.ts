@@ -1,12 +1,10 @@
 // Decodes int, str, bytes, float, complex, bool, None: no references, but sizes and buffers of their own.
 // Source: Objects/longobject.c, Objects/unicodeobject.c (int and str __sizeof__; 3.8 to 3.15).
 
-import { ownBufferAt } from './decode-struct.ts';
+import { decodeNothing, ownBufferAt } from './decode-struct.ts';
 import type { Layout } from './layout.ts';
 import type { DecodeObject, ObjectDecoder } from './object-reader.ts';
 import { COMPACT, COMPACT_ASCII, READY, stateKind } from './str-state.ts';
-
-const decodeNothing: DecodeObject = () => {};
 
 export function numberAndTextDecoders(layout: Layout): [string, ObjectDecoder][] {
   const isTagged = layout.has('PyLongObject.long_value.lv_tag');

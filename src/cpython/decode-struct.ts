@@ -5,7 +5,7 @@
 
 import { EdgeKind } from '../graph/heap-graph.ts';
 import type { Layout } from './layout.ts';
-import type { DecodeObject, ObjectDecoder, ObjectReader } from './object-reader.ts';
+import type { DecodeObject, ObjectDecoder, ObjectReader, TypeInfo } from './object-reader.ts';
 
 /** PyObject* fields by C name -> the attribute under which Python shows the field; '' if it shows none. */
 export type ReferenceFields = Readonly<Record<string, string>>;
@@ -51,9 +51,15 @@ export function decodersOfTables(
   return decoders;
 }
 
+/** For structs without references. One function, so that types which have nothing else are known by it. */
+export function decodeNothing(_reader: ObjectReader, _word: number, _type: TypeInfo): void {}
+
 /** One decoder that calls the given ones, in order. */
 export function inSequence(...parts: (DecodeObject | undefined)[]): DecodeObject {
-  const decodes = parts.filter((part) => part !== undefined);
+  const decodes = parts
+    .filter((part) => part !== undefined)
+    .filter((part) => part !== decodeNothing);
+  if (decodes.length === 0) return decodeNothing;
   if (decodes.length === 1) return decodes[0];
   if (decodes.length === 2) {
     const [first, second] = decodes;
@@ -83,6 +89,7 @@ export function makeDecodeFields(
     kinds.push(attribute === '' ? EdgeKind.internal : EdgeKind.attribute);
     names.push(attribute === '' ? field : attribute);
   }
+  if (words.length === 0) return decodeNothing;
   const labelsOf = makeLabels(names);
   const count = words.length;
   return (reader, word) => {

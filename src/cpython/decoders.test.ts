@@ -184,6 +184,12 @@ const typeInfo = (word: number, more: Partial<TypeInfo> = {}): TypeInfo => ({
   decode: () => {},
   slots: [],
   unexplained: [],
+  minimumBytes: 0,
+  minimumWords: 0,
+  plainBytes: 0,
+  countedItemBytes: 0,
+  isScanned: false,
+  isLeaf: false,
   ...more,
 });
 

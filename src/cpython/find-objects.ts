@@ -329,18 +329,16 @@ export class ObjectFinder implements ObjectReader {
     const word = this.admission.word.array[row];
     const typeId = this.admission.typeId.array[row];
     const type = this.types.types[typeId];
-    const bodyEnd = word + ((this.types.minimumSize[typeId] + 7) >>> 3);
     this.currentWord = word;
     this.scannedWords = 0;
     this.partial = false;
     this.ownedBytes = 0;
-    this.shallowBytes = this.plainSize(word, type, typeId);
-    if (bodyEnd <= this.image.runEnd(word)) {
+    this.shallowBytes = plainSize(halves, word, type);
+    if (word + type.minimumWords > this.image.runEnd(word)) this.problem('object-cut-off', word);
+    else if (!type.isLeaf) {
       type.decode(this, word, type);
       this.decodeInstanceDict(this, word, type);
       this.decodeBody(word, type);
-    } else {
-      this.problem('object-cut-off', word);
     }
     const count = this.options.referenceCounts.decode(halves[word * 2], halves[word * 2 + 1]);
     const allocated = this.ownBlockBytes(word, type);
@@ -368,16 +366,6 @@ export class ObjectFinder implements ObjectReader {
     if (this.admission.findOrAdmit(type.word)) this.pushEdge(type.word, EdgeKind.type, NONE);
   }
 
-  /** sys.getsizeof of an object without a `__sizeof__` of its own. */
-  private plainSize(word: number, type: TypeInfo, typeId: number): number {
-    let size = type.tp_basicsize;
-    if (type.tp_itemsize !== 0 && this.types.findDecoder(typeId)?.ignoresObSize !== true) {
-      const itemCount = Math.abs(this.halves[(word + 2) * 2] | 0);
-      size += itemCount * type.tp_itemsize;
-    }
-    return size + type.preheaderBytes;
-  }
-
   /** Bytes of the block that the object itself lies in; 0 for static objects. */
   private ownBlockBytes(word: number, type: TypeInfo): number {
     const inPool = this.options.pools.blockBytes(word);
@@ -387,4 +375,10 @@ export class ObjectFinder implements ObjectReader {
     const hi = Math.floor(start / TWO_32);
     return this.options.chunks.blockBytesAt((start - hi * TWO_32) >>> 0, hi);
   }
+}
+
+/** sys.getsizeof of an object without a `__sizeof__` of its own. */
+function plainSize(halves: Uint32Array, word: number, type: TypeInfo): number {
+  if (type.countedItemBytes === 0) return type.plainBytes;
+  return type.plainBytes + Math.abs(halves[(word + 2) * 2] | 0) * type.countedItemBytes;
 }

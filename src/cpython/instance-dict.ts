@@ -19,6 +19,10 @@ const LONG_SUBCLASS = 1 << 24;
 const DICT_POINTER = -3;
 const VALUES_POINTER = -4;
 
+/** Whether instances of a type have a `__dict__` or values that stand for it. */
+export const hasInstanceDict = (tp_flags: number, tp_dictoffset: number): boolean =>
+  (tp_flags & MANAGED_DICT) !== 0 || tp_dictoffset !== 0;
+
 /** Emits the attributes of the instance at `word`. */
 export function makeDecodeInstanceDict(layout: Layout): DecodeObject {
   const decodeManaged = makeDecodeManagedDict(layout);

@@ -8,6 +8,7 @@ import { type BitSet, hasBit, makeBitSet, setBit } from '../base/bit-set.ts';
 import { growableUint32, type Uint8Column, type Uint32Column } from '../base/columns.ts';
 import type { MemoryImage } from '../memory/memory-image.ts';
 import type { Address } from '../memory/memory-reader.ts';
+import type { TypeInfo } from './object-reader.ts';
 import type { TypeTable } from './type-table.ts';
 
 const TWO_32 = 2 ** 32;
@@ -93,7 +94,7 @@ export class ObjectAdmission {
 
   private admit(word: number, typeId: number): void {
     setBit(this.objectBits, word);
-    if (this.types.isScanned[typeId] && !this.isScanning) {
+    if (this.types.types[typeId].isScanned && !this.isScanning) {
       this.lastWord.push(word);
       return;
     }
@@ -136,8 +137,9 @@ export class ObjectAdmission {
       if (room < 16) break;
       const typeId = this.plausibleType(word);
       if (typeId < 0) continue;
-      if (this.types.types[typeId].preheaderBytes !== skipped) continue;
-      if (this.types.minimumSize[typeId] > room || !this.itemsFit(word, typeId, room)) continue;
+      const type = this.types.types[typeId];
+      if (type.preheaderBytes !== skipped) continue;
+      if (type.minimumBytes > room || !this.itemsFit(word, type, room)) continue;
       if (skipped !== 0 && !this.hasCollectorHead(word)) continue;
       if (this.countIsAddress(word)) this.doubtful.add(word);
       else if (!hasBit(this.objectBits, word)) this.admit(word, typeId);
@@ -176,11 +178,10 @@ export class ObjectAdmission {
   }
 
   /** Whether as many items as ob_size says have room in `room` bytes; true for types without items. */
-  private itemsFit(word: number, typeId: number, room: number): boolean {
-    const { tp_itemsize, tp_basicsize } = this.types.types[typeId];
-    if (tp_itemsize === 0 || this.types.findDecoder(typeId)?.ignoresObSize === true) return true;
+  private itemsFit(word: number, type: TypeInfo, room: number): boolean {
+    if (type.countedItemBytes === 0) return true;
     const itemCount = Math.abs(this.halves[(word + 2) * 2] | 0);
-    return tp_basicsize + itemCount * tp_itemsize <= room;
+    return type.tp_basicsize + itemCount * type.countedItemBytes <= room;
   }
 
   /** An object that the runtime refers to by itself; returns whether there is one. */
@@ -196,8 +197,7 @@ export class ObjectAdmission {
     if (hasBit(this.ownedBits, word)) return false;
     const typeId = this.plausibleType(word);
     if (typeId < 0) return false;
-    const minimumWords = (this.types.minimumSize[typeId] + 7) >>> 3;
-    if (word + minimumWords > this.image.runEnd(word)) return false;
+    if (word + this.types.types[typeId].minimumWords > this.image.runEnd(word)) return false;
     this.admit(word, typeId);
     return true;
   }

@@ -38,6 +38,19 @@ export interface TypeInfo {
   readonly slots: readonly { offset: number; nameId: number }[];
   /** Byte ranges [start, end) of the body that nothing explains: scanned conservatively. */
   readonly unexplained: readonly { start: number; end: number }[];
+
+  // What is asked of each object, worked out once.
+  /** Smallest instance in bytes, rejects what cannot be an object in a small block; and in words, rounded up. */
+  readonly minimumBytes: number;
+  readonly minimumWords: number;
+  /** sys.getsizeof of an instance without items, with the collector's header. */
+  readonly plainBytes: number;
+  /** tp_itemsize where ob_size counts items, else 0. */
+  readonly countedItemBytes: number;
+  /** Whether memory is scanned for what its instances refer to. */
+  readonly isScanned: boolean;
+  /** Instances refer to nothing, not even to their type, and their size follows from ob_size. */
+  readonly isLeaf: boolean;
 }
 
 /**

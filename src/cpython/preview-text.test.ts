@@ -2,7 +2,6 @@
 
 import { expect, test } from 'vitest';
 import { growableUint8 } from '../base/columns.ts';
-import { formatFloatRepr } from './preview-numbers.ts';
 import { appendReprOfBytes, appendReprOfText } from './preview-text.ts';
 
 /** Bytes as they lie in an image. */
@@ -50,21 +49,4 @@ test('bytes are shown as Python shows them', () => {
   const out = growableUint8();
   appendReprOfBytes(out, { halves, first: 0, start: 1, count: 5 }, 900, 'bytearray(b', ')');
   expect(Buffer.from(out.finish()).toString()).toBe(`bytearray(b"\\x00\\xff\\n'a…") (900 bytes)`);
-});
-
-test.each([
-  [1, '1.0'],
-  [0.1, '0.1'],
-  [1e16, '1e+16'],
-  [123456789012345680, '1.2345678901234568e+17'],
-  [9007199254740992, '9007199254740992.0'],
-  [1e-5, '1e-05'],
-  [0.0001, '0.0001'],
-  [-0, '-0.0'],
-  [5e-324, '5e-324'],
-  [1e22, '1e+22'],
-  [Number.POSITIVE_INFINITY, 'inf'],
-  [Number.NaN, 'nan'],
-])('the float %d is shown as %s', (value, repr) => {
-  expect(formatFloatRepr(value, true)).toBe(repr);
 });

@@ -26,23 +26,6 @@ export function appendText(out: Uint8Column, text: string): void {
   out.length = at;
 }
 
-/** Appends the decimal digits of a value below 2^32, without making a string of them. */
-export function appendInteger(out: Uint8Column, value: number, isNegative: boolean): void {
-  out.reserve(11);
-  const target = out.array;
-  let at = out.length;
-  if (isNegative) target[at++] = 0x2d;
-  let end = at + 1;
-  for (let limit = 10; value >= limit; limit *= 10) end++;
-  out.length = end;
-  let rest = value;
-  do {
-    const quotient = Math.floor(rest / 10);
-    target[--end] = 0x30 + rest - quotient * 10;
-    rest = quotient;
-  } while (end > at);
-}
-
 /** Characters in memory: the first of `count` begins at the half `first`, each has `kind` bytes (1, 2 or 4). */
 export interface TextInMemory {
   halves: Uint32Array;

@@ -6,13 +6,13 @@
 // version and not from the target's.
 
 import type { Uint8Column } from '../base/columns.ts';
+import { appendFloat, appendInteger, formatFloatRepr } from '../graph/number-preview.ts';
 import { makeWriteArray } from './decode-numpy.ts';
 import { findWord } from './decode-struct.ts';
 import { findInDict, findStrText } from './dict-entries.ts';
 import type { Layout } from './layout.ts';
 import type { ObjectReader, TypeInfo } from './object-reader.ts';
-import { formatFloatRepr } from './preview-numbers.ts';
-import { appendInteger, appendReprOfBytes, appendReprOfText, appendText } from './preview-text.ts';
+import { appendReprOfBytes, appendReprOfText, appendText } from './preview-text.ts';
 import { COMPACT, COMPACT_ASCII, stateKind } from './str-state.ts';
 
 const MAX_CONTENT = 120;
@@ -173,8 +173,10 @@ function readDouble(halves: Uint32Array, word: number): number {
 
 function makeWriteFloat(layout: Layout): WritePreview {
   const ob_fval = layout.word('PyFloatObject.ob_fval');
-  return (reader, word, _type, out) =>
-    appendText(out, formatFloatRepr(readDouble(reader.halves, word + ob_fval), true));
+  return ({ halves }, word, _type, out) => {
+    const at = (word + ob_fval) * 2;
+    appendFloat(out, halves[at], halves[at + 1]);
+  };
 }
 
 function makeWriteComplex(layout: Layout): WritePreview {

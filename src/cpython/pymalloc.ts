@@ -9,7 +9,7 @@
 import { type BitSet, hasBit, makeBitSet } from '../base/bit-set.ts';
 import { growableUint32, type Uint32Column } from '../base/columns.ts';
 import type { Problems } from '../base/problems.ts';
-import { type MemoryImage, PAGE_SIZE } from '../memory/memory-image.ts';
+import { type MemoryImage, PAGE_SIZE, pageOfWord } from '../memory/memory-image.ts';
 import { readArenaTables, type SeenPool } from './arena-table.ts';
 import type { PythonRuntime } from './find-runtime.ts';
 import { type Allocator, findObjectAllocator } from './object-allocator.ts';
@@ -232,8 +232,8 @@ function addPool(rows: PoolRows, word: number, blockBytes: number): void {
   const row = rows.word.length;
   // The end of the last block may lie in a page that was never touched: what follows in the image is of another place.
   const end = Math.min(word + nextoffset / 8, rows.image.runEnd(word));
-  const lastPage = Math.floor((end - 1) / PAGE_WORDS);
-  for (let page = Math.floor(word / PAGE_WORDS); page <= lastPage; page++) {
+  const lastPage = pageOfWord(end - 1);
+  for (let page = pageOfWord(word); page <= lastPage; page++) {
     rows.poolByPage[page] = row;
   }
 }
@@ -281,7 +281,7 @@ function addOutsidePools(rows: PoolRows): {
   let pools = 0;
   let firstAddress = 0;
   forEachPoolHeader(image, rows.poolBytes, (word, address, blockBytes) => {
-    if (poolByPage[Math.floor(word / PAGE_WORDS)] !== 0) return;
+    if (poolByPage[pageOfWord(word)] !== 0) return;
     addPool(rows, word, blockBytes);
     indices.add(image.halves[word * 2 + 8]);
     if (pools++ === 0) firstAddress = address;
@@ -391,7 +391,7 @@ function debugSizeBytes(halves: Uint32Array, block: number, blockBytes: number):
 
 /** Word at which the block around `word` starts, if that lies in a live block of a used pool; else 0. O(1). */
 export function findBlockStart(pymalloc: Pymalloc, word: number): number {
-  const row = pymalloc.poolByPage[Math.floor(word / PAGE_WORDS)] - 1;
+  const row = pymalloc.poolByPage[pageOfWord(word)] - 1;
   if (row < 0) return 0;
   const first = pymalloc.poolWord[row] + POOL_HEADER_WORDS;
   if (word < first || word >= pymalloc.endWord[row]) return 0;
@@ -402,6 +402,6 @@ export function findBlockStart(pymalloc: Pymalloc, word: number): number {
 
 /** Bytes of the blocks of the pool that `word` lies in; 0 if it lies in no used pool. O(1). */
 export function blockSizeAt(pymalloc: Pymalloc, word: number): number {
-  const row = pymalloc.poolByPage[Math.floor(word / PAGE_WORDS)] - 1;
+  const row = pymalloc.poolByPage[pageOfWord(word)] - 1;
   return row < 0 ? 0 : pymalloc.blockBytes[row];
 }

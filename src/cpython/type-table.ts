@@ -6,9 +6,11 @@
 // module): their bodies are scanned conservatively and the graph counts `type-size-unexpected`.
 
 import type { MemoryImage } from '../memory/memory-image.ts';
+import { decodeNothing } from './decode-struct.ts';
 import { findInDict, findStrText } from './dict-entries.ts';
+import { hasInstanceDict } from './instance-dict.ts';
 import type { Layout } from './layout.ts';
-import type { ObjectDecoder, ObjectReader, TypeInfo } from './object-reader.ts';
+import type { ObjectDecoder, TypeInfo } from './object-reader.ts';
 
 const TYPE_SUBCLASS = 1 << 31;
 const HEAPTYPE = 1 << 9;
@@ -45,10 +47,6 @@ interface TypeTableOptions {
 
 export class TypeTable {
   readonly types: TypeInfo[] = [];
-  /** Smallest instance in bytes, per typeId: rejects what cannot be an object in a small block. */
-  readonly minimumSize: number[] = [];
-  /** Per typeId: whether memory is scanned for what its instances refer to. */
-  readonly isScanned: boolean[] = [];
   private readonly options: TypeTableOptions;
   /** Open addressing from the word of a type object to its typeId + 1, or NOT_A_TYPE. */
   private slotWord = new Uint32Array(1 << 14);
@@ -180,6 +178,16 @@ export class TypeTable {
       ...(base?.slots ?? []),
       ...ownSlots.filter((slot) => slot.offset >= explainedBytes),
     ];
+    const unexplained =
+      decoder?.explainsBody === true
+        ? []
+        : unexplainedRanges(
+            decoder?.structSize ?? OBJECT_HEAD_BYTES,
+            tp_basicsize,
+            explainedOffsets(slots, tp_dictoffset, tp_weaklistoffset, base),
+          );
+    const preheaderBytes = isGc ? GC_HEAD_BYTES + ((tp_flags & managedFlags) !== 0 ? 16 : 0) : 0;
+    const minimumBytes = decoder?.minimumSize ?? tp_basicsize;
     const info: TypeInfo = {
       typeId,
       address,
@@ -194,33 +202,30 @@ export class TypeTable {
       base,
       isHeapType,
       isGc,
-      preheaderBytes: isGc ? GC_HEAD_BYTES + ((tp_flags & managedFlags) !== 0 ? 16 : 0) : 0,
+      preheaderBytes,
       decode: decoder?.decode ?? decodeNothing,
       slots,
-      unexplained:
-        decoder?.explainsBody === true
-          ? []
-          : unexplainedRanges(
-              decoder?.structSize ?? OBJECT_HEAD_BYTES,
-              tp_basicsize,
-              explainedOffsets(slots, tp_dictoffset, tp_weaklistoffset, base),
-            ),
+      unexplained,
+      minimumBytes,
+      minimumWords: Math.ceil(minimumBytes / 8),
+      plainBytes: tp_basicsize + preheaderBytes,
+      countedItemBytes: decoder?.ignoresObSize === true ? 0 : tp_itemsize,
+      isScanned: unexplained.length > 0 || decoder?.scans === true,
+      isLeaf:
+        (decoder === undefined || decoder.decode === decodeNothing) &&
+        !isHeapType &&
+        !hasInstanceDict(tp_flags, tp_dictoffset) &&
+        slots.length === 0 &&
+        unexplained.length === 0,
     };
     this.types.push(info);
     this.decoderByType.push(decoder);
-    this.minimumSize.push(decoder?.minimumSize ?? tp_basicsize);
-    this.isScanned.push(info.unexplained.length > 0 || decoder?.scans === true);
     return typeId;
   }
 
   private readonly decoderByType: (ObjectDecoder | undefined)[] = [];
 
   private decoderOf(typeId: number): ObjectDecoder | undefined {
-    return this.decoderByType[typeId];
-  }
-
-  /** What decides how instances of `typeId` are measured and decoded; undefined for unknown C types. */
-  findDecoder(typeId: number): ObjectDecoder | undefined {
     return this.decoderByType[typeId];
   }
 
@@ -295,8 +300,6 @@ export class TypeTable {
     return `${moduleName}.${qualname}`;
   }
 }
-
-function decodeNothing(_reader: ObjectReader, _word: number, _type: TypeInfo): void {}
 
 /** Offsets of pointers in the body that slots, the instance dict and the weak reference list explain. */
 function explainedOffsets(

@@ -7,6 +7,7 @@
 
 import type { Problem } from '../base/problems.ts';
 import type { NativeHeap } from './native-heap.ts';
+import { findNumberText } from './number-preview.ts';
 
 export type NodeIndex = number;
 export type EdgeIndex = number;
@@ -124,7 +125,7 @@ export interface HeapGraph {
   readonly types: readonly TypeRow[];
   readonly strings: readonly string[];
 
-  /** UTF-8 text of the previews, end to end. */
+  /** The previews, end to end: UTF-8 text, or a number (`number-preview.ts`). */
   readonly previewBytes: Uint8Array;
   /** nodeCount + 1 cells; the preview of node i is [previewStart[i], previewStart[i + 1]); empty = none. */
   readonly previewStart: Uint32Array;
@@ -194,7 +195,8 @@ export function findPreview(graph: HeapGraph, node: NodeIndex): string | undefin
   const start = graph.previewStart[node];
   const end = graph.previewStart[node + 1];
   if (start === end) return undefined;
-  return utf8.decode(graph.previewBytes.subarray(start, end));
+  const bytes = graph.previewBytes.subarray(start, end);
+  return findNumberText(bytes) ?? utf8.decode(bytes);
 }
 
 export const typeNameOf = (graph: HeapGraph, node: NodeIndex): string =>

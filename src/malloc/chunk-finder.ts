@@ -5,7 +5,7 @@
 // this one is in use. Not handled: other allocators (a caller then gets 0 and rounds up the bytes that it knows of).
 
 import { type BitSet, hasBit, makeBitSet, setBit } from '../base/bit-set.ts';
-import { type MemoryImage, PAGE_SIZE } from '../memory/memory-image.ts';
+import { type MemoryImage, PAGE_SIZE, pageOfWord } from '../memory/memory-image.ts';
 
 const PREV_INUSE = 1;
 const IS_MMAPPED = 2;
@@ -30,7 +30,7 @@ export class ChunkFinder {
         const start = Math.max(run.address, range.start);
         const end = Math.min(runEnd, range.end);
         for (let address = start; address < end; address += PAGE_SIZE) {
-          setBit(this.heapPages, Math.floor(image.wordAtAddress(address) / PAGE_WORDS));
+          setBit(this.heapPages, pageOfWord(image.wordAtAddress(address)));
         }
       }
     }
@@ -38,7 +38,7 @@ export class ChunkFinder {
 
   /** Whether `word` lies in memory that an allocator may have given out (not in a library's data). */
   isHeap(word: number): boolean {
-    return hasBit(this.heapPages, Math.floor(word / PAGE_WORDS));
+    return hasBit(this.heapPages, pageOfWord(word));
   }
 
   /** Bytes of the chunk, header included, whose user memory begins at this address; 0 if there is none in use. */

@@ -4,7 +4,7 @@
 //
 // Index: per page of the image the one row that covers it, or 16 pairs of (rows before, bits of the headers in it).
 
-import type { MemoryImage } from '../memory/memory-image.ts';
+import { type MemoryImage, pageOfWord } from '../memory/memory-image.ts';
 
 export const IN_USE = 0;
 /** In the cache of a thread: free, though its header says otherwise. A mapped one (2.43) has `arena` NO_ARENA. */
@@ -113,8 +113,8 @@ export function buildChunkIndex(image: MemoryImage, rows: ChunkRows): ChunkIndex
     if (state[row] === GAP) continue;
     const start = headerWord[row];
     const end = headerWord[row + 1];
-    const lastPage = Math.floor((end - 1) / PAGE_WORDS);
-    for (let page = Math.floor(start / PAGE_WORDS); page <= lastPage; page++) {
+    const lastPage = pageOfWord(end - 1);
+    for (let page = pageOfWord(start); page <= lastPage; page++) {
       if (pageEntry[page] !== 0) continue;
       const isWhole = start < page * PAGE_WORDS && end >= (page + 1) * PAGE_WORDS;
       // Words behind the end of the image's run belong to another mapping, unless they are of this very chunk.

@@ -18,6 +18,9 @@ const TWO_32 = 2 ** 32;
 /** Pages per second-level table: 1 GiB of address space. */
 const TABLE_PAGES = 1 << 18;
 
+/** Page of the image that a word lies in. An image ends below 2^31 words, so that a shift does: it is asked per object. */
+export const pageOfWord = (word: number): number => word >>> 9;
+
 /** Consecutive pages of the target. */
 export interface PageRun {
   /** Multiple of 4096. */
@@ -114,7 +117,7 @@ export class MemoryImage implements MemoryReader {
 
   /** First word behind the run of pages that `word` lies in: words in [word, runEnd) may be read. */
   runEnd(word: number): number {
-    return this.runEndByPage[Math.floor(word / PAGE_WORDS)] * PAGE_WORDS;
+    return this.runEndByPage[pageOfWord(word)] * PAGE_WORDS;
   }
 
   /** Calls `visit` with the words of what was copied of [start, end). */
@@ -148,7 +151,7 @@ export class MemoryImage implements MemoryReader {
 
   /** Address of a word; O(log runs). */
   addressOfWord(word: number): Address {
-    const page = Math.floor(word / PAGE_WORDS);
+    const page = pageOfWord(word);
     let low = 0;
     let high = this.runs.length - 1;
     while (low < high) {
@@ -161,7 +164,7 @@ export class MemoryImage implements MemoryReader {
   }
 
   private firstPageOfRun(index: number): number {
-    return Math.floor(this.wordAtAddress(this.runs[index].address) / PAGE_WORDS);
+    return pageOfWord(this.wordAtAddress(this.runs[index].address));
   }
 
   // The readers below are for single values outside hot loops. They throw MemoryReadError where nothing was copied.
