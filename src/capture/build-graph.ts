@@ -95,7 +95,8 @@ function buildPreviews({
 }: BuildGraphOptions): Pick<HeapGraph, 'previewBytes' | 'previewStart'> {
   const nodeCount = found.word.length;
   const previewStart = new Uint32Array(nodeCount + 1);
-  const previews = growableUint8(nodeCount * 16 + 1024);
+  // Untouched capacity costs no memory; growing copies.
+  const previews = growableUint8(nodeCount * 32 + 1024);
   const words = found.word.array;
   const typeIds = found.typeId.array;
   for (let node = 0; node < nodeCount; node++) {

@@ -77,6 +77,7 @@ export class LiveCapture {
       signal?.throwIfAborted();
     };
     await report('copying memory');
+    this.target.prepare();
     const copy = copyLive(this.target, {
       findSkipped: this.prepareSkipping(),
       wantsPss: options.wantsPss === true,

@@ -189,7 +189,8 @@ const typeInfo = (word: number, more: Partial<TypeInfo> = {}): TypeInfo => ({
   plainBytes: 0,
   countedItemBytes: 0,
   isScanned: false,
-  isLeaf: false,
+  hasStruct: true,
+  hasMore: true,
   ...more,
 });
 

@@ -335,10 +335,9 @@ export class ObjectFinder implements ObjectReader {
     this.ownedBytes = 0;
     this.shallowBytes = plainSize(halves, word, type);
     if (word + type.minimumWords > this.image.runEnd(word)) this.problem('object-cut-off', word);
-    else if (!type.isLeaf) {
-      type.decode(this, word, type);
-      this.decodeInstanceDict(this, word, type);
-      this.decodeBody(word, type);
+    else {
+      if (type.hasStruct) type.decode(this, word, type);
+      if (type.hasMore) this.decodeMore(word, type);
     }
     const count = this.options.referenceCounts.decode(halves[word * 2], halves[word * 2 + 1]);
     const allocated = this.ownBlockBytes(word, type);
@@ -351,8 +350,9 @@ export class ObjectFinder implements ObjectReader {
       (this.partial ? NodeFlag.partial : 0);
   }
 
-  /** What all objects have in common: the type of a heap type's instance, slots, and what nothing explains. */
-  private decodeBody(word: number, type: TypeInfo): void {
+  /** What types of all structs may have: a `__dict__`, a type that counts its instances, slots, and what nothing explains. */
+  private decodeMore(word: number, type: TypeInfo): void {
+    this.decodeInstanceDict(this, word, type);
     if (type.isHeapType) this.pushEdgeToType(type);
     for (const slot of type.slots) {
       this.referenceAt(word + (slot.offset >>> 3), EdgeKind.attribute, slot.nameId);

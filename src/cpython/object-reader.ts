@@ -49,8 +49,10 @@ export interface TypeInfo {
   readonly countedItemBytes: number;
   /** Whether memory is scanned for what its instances refer to. */
   readonly isScanned: boolean;
-  /** Instances refer to nothing, not even to their type, and their size follows from ob_size. */
-  readonly isLeaf: boolean;
+  /** Whether `decode` does anything. */
+  readonly hasStruct: boolean;
+  /** Whether instances have more than the C struct: their type, attributes, slots, bytes that nothing explains. */
+  readonly hasMore: boolean;
 }
 
 /**

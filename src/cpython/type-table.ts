@@ -30,6 +30,9 @@ const MAX_BASES = 128;
 /** Types that are being understood at a time: metatypes and bases of one type. */
 const MAX_METATYPE_DEPTH = 256;
 
+/** Of a cell of `recent`, by the address of a type. */
+const RECENT_MASK = 0xffc;
+
 /** Row of `types` that is no type. */
 const NOT_A_TYPE = 0xffffffff;
 
@@ -52,6 +55,8 @@ export class TypeTable {
   private slotWord = new Uint32Array(1 << 14);
   private slotType = new Uint32Array(1 << 14);
   private used = 0;
+  /** Types asked for lately, four cells each: address, typeId. Nearly all questions are for a few types. */
+  private readonly recent = new Uint32Array((RECENT_MASK | 3) + 1);
   private readonly resolving = new Set<number>();
 
   constructor(options: TypeTableOptions) {
@@ -61,8 +66,17 @@ export class TypeTable {
   /** typeId of the type object at this address, -1 if there is none. Fast after the first call for an address. */
   typeIdAt(lo: number, hi: number): number {
     if ((lo & 7) !== 0) return -1;
+    const recent = this.recent;
+    const at = (lo >>> 2) & RECENT_MASK;
+    if (recent[at] === lo && recent[at + 1] === hi) return recent[at + 2];
     const word = this.options.image.wordAt(lo, hi);
-    return word === 0 ? -1 : this.typeIdOfWord(word);
+    const typeId = word === 0 ? -1 : this.typeIdOfWord(word);
+    if (typeId >= 0) {
+      recent[at] = lo;
+      recent[at + 1] = hi;
+      recent[at + 2] = typeId;
+    }
+    return typeId;
   }
 
   /** As `typeIdAt`, for the word of the type object. */
@@ -211,12 +225,12 @@ export class TypeTable {
       plainBytes: tp_basicsize + preheaderBytes,
       countedItemBytes: decoder?.ignoresObSize === true ? 0 : tp_itemsize,
       isScanned: unexplained.length > 0 || decoder?.scans === true,
-      isLeaf:
-        (decoder === undefined || decoder.decode === decodeNothing) &&
-        !isHeapType &&
-        !hasInstanceDict(tp_flags, tp_dictoffset) &&
-        slots.length === 0 &&
-        unexplained.length === 0,
+      hasStruct: decoder !== undefined && decoder.decode !== decodeNothing,
+      hasMore:
+        isHeapType ||
+        hasInstanceDict(tp_flags, tp_dictoffset) ||
+        slots.length > 0 ||
+        unexplained.length > 0,
     };
     this.types.push(info);
     this.decoderByType.push(decoder);

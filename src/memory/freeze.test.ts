@@ -38,6 +38,7 @@ class FakeSystem {
         get isAlive() {
           return system.guardIsAlive;
         },
+        waitUntilReady: () => {},
         arm: () => this.log.push('arm'),
         disarm: () => this.log.push('disarm'),
         close: () => this.log.push('close'),

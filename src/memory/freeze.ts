@@ -43,6 +43,8 @@ export interface ProcessControl {
 /** What freezing needs of the watchdog. */
 export interface Guard {
   readonly isAlive: boolean;
+  /** Throws AccessError when it cannot be: nothing may be stopped then. */
+  waitUntilReady(): void;
   arm(): void;
   disarm(): void;
   close(): void;
@@ -114,6 +116,7 @@ export class LiveTarget {
   ): { value: T; pauseMs: number } | NotStopped {
     this.refuseUnlessStoppable();
     const guard = this.startGuard();
+    guard.waitUntilReady();
     guard.arm();
     let startedAt = 0;
     let result: { value: T } | { running: ProcessStat };
@@ -141,8 +144,9 @@ export class LiveTarget {
   }
 
   /**
-   * Starts the watchdog unless it runs. `withFrozen` does so itself; who fills memory that was prepared for the purpose
-   * calls this before: starting a process (fork) write-protects every page of ours, and each then costs a fault again.
+   * Starts the watchdog unless it runs, and does not wait for it. `withFrozen` does so itself; who fills memory that was
+   * prepared for the purpose calls this before: starting a process (fork) write-protects every page of ours, and each then
+   * costs a fault again.
    */
   prepare(): void {
     this.startGuard();

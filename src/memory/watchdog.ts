@@ -55,6 +55,7 @@ export interface WatchedProcess {
 export class Watchdog {
   private readonly child: ChildProcess;
   private readonly pipe: Socket;
+  private isReady = false;
 
   private constructor(child: ChildProcess) {
     this.child = child;
@@ -66,8 +67,8 @@ export class Watchdog {
   }
 
   /**
-   * Starts a watchdog for a target and waits until it listens. It continues the target when it was armed and has heard
-   * nothing for `limitMs`. Throws AccessError if it cannot be started: nothing may be stopped then.
+   * Starts a watchdog for a target, which takes some 45 ms in which others can work (`waitUntilReady`). It continues the
+   * target when it was armed and has heard nothing for `limitMs`. Throws AccessError if it cannot be started.
    */
   static start(target: WatchedProcess, limitMs: number): Watchdog {
     const args = ['-e', SCRIPT, '--', `${target.pid}`, `${target.startTimeTicks}`, `${limitMs}`];
@@ -79,23 +80,31 @@ export class Watchdog {
     });
     child.on('error', () => {});
     if (child.pid === undefined) throw cannotStart('its process could not be created');
-    const watchdog = new Watchdog(child);
+    return new Watchdog(child);
+  }
+
+  /** Waits until it listens. Throws AccessError if it does not: nothing may be stopped then. */
+  waitUntilReady(): void {
     const deadline = performance.now() + READY_LIMIT_MS;
-    while (findProcessStat(child.pid)?.name !== NAME) {
-      if (!watchdog.isAlive) throw cannotStart('it ended at once');
+    while (!this.isReady) {
+      if (!this.isAlive) throw cannotStart('it ended at once');
       if (performance.now() > deadline) {
-        watchdog.close();
+        this.close();
         throw cannotStart(`it was not ready within ${READY_LIMIT_MS / 1000} s`);
       }
-      waitMs(1);
+      this.isReady = this.findStat()?.name === NAME;
+      if (!this.isReady) waitMs(1);
     }
-    return watchdog;
   }
 
   /** Whether it runs. Asks the kernel, because Node learns of its end only when the event loop turns. */
   get isAlive(): boolean {
-    const stat = this.child.pid === undefined ? undefined : findProcessStat(this.child.pid);
+    const stat = this.findStat();
     return stat !== undefined && stat.state !== 'Z' && stat.state !== 'X';
+  }
+
+  private findStat() {
+    return this.child.pid === undefined ? undefined : findProcessStat(this.child.pid);
   }
 
   /** The target is about to be stopped, or still is and leakscope works: the clock starts anew. */
