@@ -41,6 +41,55 @@ describe('shapes', () => {
     });
   });
 
+  test('leave out weak references that go with what they refer to', () => {
+    const shapes = shapesOf(`
+      root module app -> app
+      app: module .refs -> refs, .weak -> weak
+      refs: list [0] -> plain
+      weak: dict [k1] -> dying, [k2] -> living
+      k1: str "'dead'"
+      k2: str "'alive'"
+      plain: weakref
+      dying: weakref .__callback__ -> remove
+      living: weakref .__callback__ -> remove
+      remove: function
+      garbage: T .self -> garbage
+      alive: T
+      root module app -> alive
+      weak plain -> garbage
+      weak dying -> garbage
+      weak living -> alive
+    `);
+    expect(shapes['app.weak[*] -> weakref']).toBe(1);
+    expect(shapes['app.weak<key> -> str']).toBe(1);
+    // Nobody takes a reference without a callback out of its list.
+    expect(shapes['app.refs[*] -> weakref']).toBe(1);
+  });
+
+  test('leave out how a class knows subclasses that are garbage', () => {
+    const shapes = shapesOf(`
+      root module app -> base
+      root type tp_subclasses -> static
+      base: type <tp_subclasses> -> table
+      static: dict [k3] -> dying3
+      dying3: weakref
+      weak dying3 -> garbage
+      table: dict [k1] -> dying, [k2] -> living
+      k1: int
+      k2: int
+      dying: weakref
+      living: weakref
+      garbage: type .mro -> garbage
+      alive: type
+      root module app -> alive
+      weak dying -> garbage
+      weak living -> alive
+    `);
+    expect(shapes['app<tp_subclasses>[*] -> weakref']).toBe(1);
+    expect(shapes['tp_subclasses[*] -> weakref'] ?? 0).toBe(0);
+    expect(shapes['app<tp_subclasses><key> -> int']).toBe(1);
+  });
+
   test('of a long linked list are three', () => {
     const links = Array.from({ length: 200 }, (_, i) => `d${i}: dict 'next' -> d${i + 1}`);
     expect(

@@ -8,6 +8,7 @@
 //
 // Limits: 2^20 shapes and 64 steps; what is beyond is counted with the shape before it.
 
+import { hasBit } from '../base/bit-set.ts';
 import { growableUint32 } from '../base/columns.ts';
 import { HASH_START, hashNumber, hashText } from '../base/hash.ts';
 import {
@@ -17,6 +18,7 @@ import {
   NONE,
   type RootKind,
 } from '../graph/heap-graph.ts';
+import { findDyingReferences } from './dying-references.ts';
 import { findKeyText, normaliseName, normaliseRootLabel } from './names.ts';
 import { formatRoot } from './path-steps.ts';
 import type { PathTree } from './paths.ts';
@@ -44,7 +46,7 @@ export interface ShapeTable {
 
 export interface Shapes {
   table: ShapeTable;
-  /** Per node; NONE if unreachable. */
+  /** Per node; NONE if unreachable, or a weak reference that goes with what is. */
   shapeOfNode: Uint32Array;
 }
 
@@ -76,12 +78,14 @@ export function buildShapes(graph: HeapGraph, tree: PathTree): Shapes {
     shapeOfNode[node] = builder.findFoldOrAdd(before, name, type);
   }
 
+  const dying = findDyingReferences(graph, tree);
   const shapeCount = builder.parent.length;
   const nodeCount = new Float64Array(shapeCount);
   const entryCount = new Float64Array(shapeCount);
   const shallowBytes = new Float64Array(shapeCount);
   const allocatedBytes = new Float64Array(shapeCount);
   for (let node = 0; node < graph.nodeCount; node++) {
+    if (dying !== undefined && hasBit(dying, node)) shapeOfNode[node] = NONE;
     const shape = shapeOfNode[node];
     if (shape === NONE) continue;
     nodeCount[shape]++;
