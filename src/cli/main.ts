@@ -5,28 +5,33 @@
 import { Command, CommanderError } from 'commander';
 import { UsageError, UserError } from '../base/errors.ts';
 import { leakscopeVersion } from '../report/version.ts';
-import { addCaptureCommand } from './capture.ts';
-import { addDemoCommand } from './demo.ts';
-import { addDoctorCommand } from './doctor.ts';
-import { addGraphCommand } from './graph.ts';
-import { addGrowthCommand } from './growth.ts';
-import { addHeaptrackCommand } from './heaptrack.ts';
-import { addHuntCommand } from './hunt.ts';
-import { addLedgerCommand } from './ledger.ts';
-import { addNativeCommand } from './native.ts';
-import { addNewCommand } from './new.ts';
-import { addPathCommand } from './path.ts';
-import { addPsCommand } from './ps.ts';
 import { Session } from './session.ts';
-import { addShowCommand } from './show.ts';
-import { addTopCommand } from './top.ts';
-import { addValgrindCommand } from './valgrind.ts';
 
 const BUG = 70;
 /** Commands that take `-- CMD ...`. */
 const PROGRAM_STARTERS = ['hunt', 'valgrind', 'heaptrack'];
 
-function buildProgram(session: Session): Command {
+/** In the order of the help. Each command's code is loaded when it runs: that of all takes longer than some commands. */
+const COMMANDS: Record<string, () => Promise<(program: Command, session: Session) => void>> = {
+  ps: async () => (await import('./ps.ts')).addPsCommand,
+  doctor: async () => (await import('./doctor.ts')).addDoctorCommand,
+  hunt: async () => (await import('./hunt.ts')).addHuntCommand,
+  capture: async () => (await import('./capture.ts')).addCaptureCommand,
+  top: async () => (await import('./top.ts')).addTopCommand,
+  growth: async () => (await import('./growth.ts')).addGrowthCommand,
+  new: async () => (await import('./new.ts')).addNewCommand,
+  show: async () => (await import('./show.ts')).addShowCommand,
+  path: async () => (await import('./path.ts')).addPathCommand,
+  graph: async () => (await import('./graph.ts')).addGraphCommand,
+  ledger: async () => (await import('./ledger.ts')).addLedgerCommand,
+  native: async () => (await import('./native.ts')).addNativeCommand,
+  valgrind: async () => (await import('./valgrind.ts')).addValgrindCommand,
+  heaptrack: async () => (await import('./heaptrack.ts')).addHeaptrackCommand,
+  demo: async () => (await import('./demo.ts')).addDemoCommand,
+};
+
+/** With the command `wanted`, or with all, which the help and an unknown name need. */
+async function buildProgram(session: Session, wanted: string | undefined): Promise<Command> {
   const program = new Command('leakscope')
     .description(
       "Finds out why a running Python program's memory grows, by reading it from outside.",
@@ -42,24 +47,9 @@ function buildProgram(session: Session): Command {
       'after',
       '\nStart with: leakscope ps, then leakscope hunt PID. Without a program of your own: leakscope demo.',
     );
-  const adders = [
-    addPsCommand,
-    addDoctorCommand,
-    addHuntCommand,
-    addCaptureCommand,
-    addTopCommand,
-    addGrowthCommand,
-    addNewCommand,
-    addShowCommand,
-    addPathCommand,
-    addGraphCommand,
-    addLedgerCommand,
-    addNativeCommand,
-    addValgrindCommand,
-    addHeaptrackCommand,
-    addDemoCommand,
-  ];
-  for (const add of adders) add(program, session);
+  const isKnown = wanted !== undefined && Object.hasOwn(COMMANDS, wanted);
+  const loaders = isKnown ? [COMMANDS[wanted]] : Object.values(COMMANDS);
+  for (const load of loaders) (await load())(program, session);
   return program;
 }
 
@@ -118,7 +108,7 @@ async function main(): Promise<void> {
         next: 'Write leakscope hunt -- CMD ...',
       });
     }
-    const commands = buildProgram(session);
+    const commands = await buildProgram(session, own[0]);
     commandName = commands.commands.find((command) => command.name() === own[0])?.name();
     await commands.parseAsync(own, { from: 'user' });
   } catch (error) {
