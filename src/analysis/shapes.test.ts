@@ -41,7 +41,7 @@ describe('shapes', () => {
     });
   });
 
-  test('leave out weak references that go with what they refer to', () => {
+  test('leave out the entries of weak containers', () => {
     const shapes = shapesOf(`
       root module app -> app
       app: module .refs -> refs, .weak -> weak
@@ -60,13 +60,13 @@ describe('shapes', () => {
       weak dying -> garbage
       weak living -> alive
     `);
-    expect(shapes['app.weak[*] -> weakref']).toBe(1);
-    expect(shapes['app.weak<key> -> str']).toBe(1);
+    expect(shapes['app.weak[*] -> weakref']).toBe(0);
+    expect(shapes['app.weak<key> -> str']).toBe(0);
     // Nobody takes a reference without a callback out of its list.
     expect(shapes['app.refs[*] -> weakref']).toBe(1);
   });
 
-  test('leave out how a class knows subclasses that are garbage', () => {
+  test('leave out how a class knows its subclasses', () => {
     const shapes = shapesOf(`
       root module app -> base
       root type tp_subclasses -> static
@@ -85,9 +85,33 @@ describe('shapes', () => {
       weak dying -> garbage
       weak living -> alive
     `);
-    expect(shapes['app<tp_subclasses>[*] -> weakref']).toBe(1);
-    expect(shapes['tp_subclasses[*] -> weakref'] ?? 0).toBe(0);
-    expect(shapes['app<tp_subclasses><key> -> int']).toBe(1);
+    expect(shapes['app<tp_subclasses>[*] -> weakref']).toBe(0);
+    expect(shapes['tp_subclasses[*] -> weakref']).toBe(0);
+    expect(shapes['app<tp_subclasses><key> -> int']).toBe(0);
+  });
+
+  test('count what an entry of a weak container costs for what it refers to', () => {
+    const { graph, node } = drawGraph(`
+      root module app -> app
+      app: module .weak -> weak, .thing -> thing
+      weak: set {} -> entry
+      entry: weakref 80 .__callback__ -> remove
+      thing: T 100
+      weak entry -> thing
+    `);
+    const { table, shapeOfNode } = buildShapes(graph, computePathTree(graph));
+    expect(table.allocatedBytes[shapeOfNode[node('thing')]]).toBe(180);
+  });
+
+  test('keep weak references of which one object has many', () => {
+    const refs = Array.from({ length: 20 }, (_, i) => i);
+    const shapes = shapesOf(`
+      root module app -> app
+      app: module .refs -> refs, .thing -> thing
+      refs: list ${refs.map((i) => `[${i}] -> r${i}`).join(', ')}
+      ${refs.map((i) => `r${i}: weakref .__callback__ -> remove\nweak r${i} -> thing`).join('\n')}
+    `);
+    expect(shapes['app.refs[*] -> weakref']).toBe(20);
   });
 
   test('of a long linked list are three', () => {

@@ -18,10 +18,10 @@ import {
   NONE,
   type RootKind,
 } from '../graph/heap-graph.ts';
-import { findDyingReferences } from './dying-references.ts';
 import { findKeyText, normaliseName, normaliseRootLabel } from './names.ts';
 import { formatRoot } from './path-steps.ts';
 import type { PathTree } from './paths.ts';
+import { findWeakEntries } from './weak-entries.ts';
 
 export type ShapeIndex = number;
 
@@ -46,7 +46,7 @@ export interface ShapeTable {
 
 export interface Shapes {
   table: ShapeTable;
-  /** Per node; NONE if unreachable, or a weak reference that goes with what is. */
+  /** Per node; NONE if unreachable, or an entry of a weak container, whose bytes count for what it refers to. */
   shapeOfNode: Uint32Array;
 }
 
@@ -78,14 +78,14 @@ export function buildShapes(graph: HeapGraph, tree: PathTree): Shapes {
     shapeOfNode[node] = builder.findFoldOrAdd(before, name, type);
   }
 
-  const dying = findDyingReferences(graph, tree);
+  const weak = findWeakEntries(graph, tree);
   const shapeCount = builder.parent.length;
   const nodeCount = new Float64Array(shapeCount);
   const entryCount = new Float64Array(shapeCount);
   const shallowBytes = new Float64Array(shapeCount);
   const allocatedBytes = new Float64Array(shapeCount);
   for (let node = 0; node < graph.nodeCount; node++) {
-    if (dying !== undefined && hasBit(dying, node)) shapeOfNode[node] = NONE;
+    if (weak !== undefined && hasBit(weak.nodes, node)) shapeOfNode[node] = NONE;
     const shape = shapeOfNode[node];
     if (shape === NONE) continue;
     nodeCount[shape]++;
@@ -93,6 +93,10 @@ export function buildShapes(graph: HeapGraph, tree: PathTree): Shapes {
     shallowBytes[shape] += shallowSize[node];
     allocatedBytes[shape] += allocatedSize[node];
   }
+  weak?.entry.forEach((entry, i) => {
+    const shape = shapeOfNode[weak.referent[i]];
+    if (shape !== NONE) allocatedBytes[shape] += allocatedSize[entry];
+  });
   const columns = { nodeCount, entryCount, shallowBytes, allocatedBytes };
   return { shapeOfNode, table: { ...builder.finish(names.names), ...columns } };
 }
