@@ -22,7 +22,9 @@ export interface RetainedCase {
   path: HeapPath | undefined;
   /** The object on the path at which the growth is shown. */
   growsAt: NodeIndex | undefined;
-  /** The name under which the program knows the holder. */
+  /** Whether that is one of many that grow. */
+  isSpread: boolean;
+  /** The name under which the program knows the holder; of many, what they have in common. */
   holderName: string | undefined;
   /** Functions of the program that name it. */
   functions: readonly string[];
@@ -80,6 +82,9 @@ function adviseOnHolder(given: RetainedCase): string | undefined {
 function adviseOnObjects(given: RetainedCase): string | undefined {
   const { row } = given;
   if (isTasks(row.typeName)) return tasksAdvice(given);
+  if (row.typeName === 'unittest.mock._Call') {
+    return 'A Mock keeps every call that it gets, with the arguments: it does not belong into a program that runs for long. Put the real object there, or call reset_mock().';
+  }
   if (row.typeName === 'weakref.finalize._Info') {
     return 'weakref.finalize() keeps its function and arguments until the object dies: if they lead to the object itself, it never does. Pass what the function needs instead of the object, or call the finalizer when it is done.';
   }
@@ -96,7 +101,7 @@ function adviseByContainer(given: RetainedCase): string {
     return `One ${type} gets longer and longer: ${quoted(given)} is added to and never cut. Write it out and begin anew, or bound it.${look(given)}`;
   }
   if (CONTAINERS.test(type)) {
-    return `Nothing is removed from ${quoted(given)} while entries are added. Remove them when they are done, bound it, or hold them weakly; if they are meant to expire, hunt for longer than they live.${look(given)}`;
+    return `Nothing is removed from ${given.isSpread ? ofMany(given, type) : quoted(given)} while entries are added. Remove them when they are done, bound it, or hold them weakly; if they are meant to expire, hunt for longer than they live.${look(given)}`;
   }
   if (isAtexit(given)) {
     return 'Every atexit.register() keeps its function and arguments until the process ends: register once, or atexit.unregister() when it is done.';
@@ -141,6 +146,12 @@ export const adviseOnKeptCycles = (steps: readonly string[], isProven: boolean):
     : `The cyclic collector ran and did not free these objects that refer to each other${
         steps.length > 0 ? ` (${steps.slice(0, 6).join(' -> ')})` : ''
       }: a type of C code among them does not tell it of a reference (tp_traverse), or an object is not tracked (gc.is_tracked). Break the cycle by hand, and look for a newer version of what defines that type.`;
+
+/** The containers under a key each (`any list in `topics``), or an attribute of many objects (`any `items``). */
+function ofMany(given: RetainedCase, type: string): string {
+  const step = given.path?.steps.find(({ node }) => node === given.growsAt);
+  return step?.label.startsWith('[') ? `any ${type} in ${quoted(given)}` : `any ${quoted(given)}`;
+}
 
 const quoted = ({ holderName }: RetainedCase): string =>
   holderName === undefined ? 'its holder' : `\`${holderName}\``;

@@ -40,16 +40,19 @@ function ownerOf(path: HeapPath, step: PathStep | undefined): string | undefined
 
 /**
  * The name under which the program knows the holder: the last attribute, variable or key before it that is not an inner
- * part of an object of a library (`jobs` and not `queue` for `jobs.queue`), if there is one.
+ * part of an object of a library (`jobs` and not `queue` for `jobs.queue`), if there is one. Of one holder among many (`isSpread`)
+ * the key that leads to it is an example and no name.
  */
 export function nameOfHolder(
   graph: HeapGraph,
   path: HeapPath,
   holder: NodeIndex | undefined,
+  isSpread: boolean,
 ): string | undefined {
   let lastName: string | undefined;
   let ownName: string | undefined;
   for (const [i, step] of path.steps.entries()) {
+    if (isSpread && step.node === holder && step.label.startsWith('[')) break;
     const name = step.kind === EdgeKind.internal ? undefined : nameOfStep(step);
     if (name !== undefined) {
       lastName = name;

@@ -138,7 +138,7 @@ function buildSuspect(context: SuspectContext, row: MergedRow): Suspect {
   const count = grownCount(row);
   const bytes = grownBytes(row);
   const reasons = findDoubts(context, row);
-  const holderName = path === undefined ? undefined : nameOfHolder(graph, path, growsAt);
+  const holderName = path === undefined ? undefined : nameOfHolder(graph, path, growsAt, isSpread);
   const functions = findAddingFunctions(graph, path, growsAt, holderName);
   const holder = isSpread ? writeHolders(evidence, row) : writeHolder(evidence, path, growsAt);
   const isLost = path?.rootKind === RootKind.lostReference;
@@ -179,7 +179,7 @@ function buildSuspect(context: SuspectContext, row: MergedRow): Suspect {
     allocatedAt: null,
     example: example === undefined ? null : writeExample(graph, example),
     reasons,
-    advice: adviseOnRetained({ row, graph, path, growsAt, holderName, functions }),
+    advice: adviseOnRetained({ row, graph, path, growsAt, isSpread, holderName, functions }),
   };
 }
 
