@@ -3,7 +3,9 @@
 
 import { setImmediate } from 'node:timers/promises';
 import { MemoryReadError, UsageError } from '../base/errors.ts';
+import { Problems } from '../base/problems.ts';
 import { findRuntime, type RuntimeLocation, type RuntimeResult } from '../cpython/find-runtime.ts';
+import { areTablesLocked, findIsTracing } from '../cpython/tracemalloc-state.ts';
 import type { HeapGraph } from '../graph/heap-graph.ts';
 import { type FoundAllocator, findAllocator } from '../malloc/allocators.ts';
 import { type BulkRange, findBulk, isStillBulk, pointerRangesOf } from '../malloc/bulk.ts';
@@ -17,6 +19,7 @@ import { findProcess, findRssBytes } from '../memory/process-status.ts';
 import type { NativeSource } from './build-native.ts';
 import { decodeImage } from './decode-image.ts';
 import { AddressNames } from './name-addresses.ts';
+import { buildTraceCapture, readTraces, type TraceCapture } from './read-traces.ts';
 
 export interface CaptureOptions {
   /** Whether to look at the memory outside of Python objects, too: ledger, blocks of C code. Default false. */
@@ -28,6 +31,13 @@ export interface CaptureOptions {
   /** Aborts between phases with the signal's reason; the target is never left stopped. */
   signal?: AbortSignal;
 }
+
+export type TraceOptions = Pick<CaptureOptions, 'onProgress' | 'signal'>;
+
+type CopyFacts = Pick<
+  LiveCopy,
+  'at' | 'pauseMs' | 'totalPauseMs' | 'copiedBytes' | 'rssBytes' | 'tries'
+>;
 
 /** Opened once, captured any number of times, closed in the end. */
 export class LiveCapture {
@@ -80,7 +90,9 @@ export class LiveCapture {
     const copy = copyLive(this.target, {
       findSkipped: this.prepareSkipping(),
       wantsPss: options.wantsPss === true,
-      check: (memory) => this.collectingAddresses.every((address) => isZero(memory, address)),
+      check: (memory) =>
+        this.collectingAddresses.every((address) => isZero(memory, address)) &&
+        !areTablesLocked(memory, this.location),
     });
     await report('decoding');
     return decodeImage({
@@ -94,6 +106,35 @@ export class LiveCapture {
       native: options.native === true ? this.nativeSource(copy) : undefined,
       onProgress: report,
     });
+  }
+
+  /**
+   * What tracemalloc has recorded, without the objects of the heap; stops the target for the copy, and not at all if the
+   * tracer is off. Throws as `capture`.
+   */
+  async captureTraces(options: TraceOptions = {}): Promise<TraceCapture> {
+    const { location } = this;
+    if (findIsTracing(this.target.memory, location) === false) {
+      const rssBytes = this.findRssBytes() ?? 0;
+      const at = new Date().toISOString();
+      const still = { at, rssBytes, pauseMs: 0, totalPauseMs: 0, copiedBytes: 0, tries: 0 };
+      return buildTraceCapture({ tracer: { state: 'off' } }, this.facts(still), location);
+    }
+    options.onProgress?.('copying memory', 0);
+    await setImmediate();
+    options.signal?.throwIfAborted();
+    const copy = copyLive(this.target, {
+      findSkipped: this.prepareSkipping(),
+      check: (memory) => !areTablesLocked(memory, location),
+    });
+    options.onProgress?.('decoding traces', 0);
+    await setImmediate();
+    options.signal?.throwIfAborted();
+    return buildTraceCapture(
+      readTraces(copy.image, location, new Problems()),
+      this.facts(copy),
+      location,
+    );
   }
 
   /** Blocks of data without pointers are not copied, if they still are that when the target stands still. */
@@ -127,7 +168,7 @@ export class LiveCapture {
     };
   }
 
-  private facts(copy: LiveCopy) {
+  private facts(copy: CopyFacts) {
     const status = findProcess(this.pid);
     return {
       at: copy.at,
