@@ -26,7 +26,9 @@ test('pairs in order, as addresses are, do not crowd', () => {
   const index = new PairIndex();
   const begin = performance.now();
   for (let i = 0; i < 300_000; i++) index.add(i * 16, 0x7f3a);
-  for (let i = 0; i < 300_000; i++) expect(index.find(i * 16, 0x7f3a) === i).toBe(true);
+  let wrong = 0;
+  for (let i = 0; i < 300_000; i++) if (index.find(i * 16, 0x7f3a) !== i) wrong++;
+  expect(wrong).toBe(0);
   expect(index.find(8, 0x7f3a)).toBe(-1);
   // Quadratic time would be hours.
   expect(performance.now() - begin).toBeLessThan(20_000);

@@ -5,6 +5,7 @@
 import { Command, CommanderError } from 'commander';
 import { UsageError, UserError } from '../base/errors.ts';
 import { leakscopeVersion } from '../report/version.ts';
+import { addAllocationsCommand } from './allocations.ts';
 import { addCaptureCommand } from './capture.ts';
 import { addDemoCommand } from './demo.ts';
 import { addDoctorCommand } from './doctor.ts';
@@ -53,6 +54,7 @@ function buildProgram(session: Session): Command {
     addShowCommand,
     addPathCommand,
     addGraphCommand,
+    addAllocationsCommand,
     addLedgerCommand,
     addNativeCommand,
     addValgrindCommand,
