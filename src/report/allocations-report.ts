@@ -12,7 +12,7 @@ import {
 } from '../analysis/allocation-groups.ts';
 import { findAllocationSite } from '../analysis/allocation-sites.ts';
 import { formatAddress } from '../base/format.ts';
-import { type AllocationTraces, framesOf, type TraceFrame } from '../graph/allocation-traces.ts';
+import { type AllocationTraces, framesOf } from '../graph/allocation-traces.ts';
 import {
   type CaptureFacts,
   type HeapGraph,
@@ -20,9 +20,9 @@ import {
   type NodeIndex,
   typeNameOf,
 } from '../graph/heap-graph.ts';
-import type { AllocationPlace, AllocationsReport, FrameLine } from './allocations-schema.ts';
+import type { AllocationPlace, AllocationsReport } from './allocations-schema.ts';
 import type { TracedStack } from './flame-graph.ts';
-import { buildProblems, buildTarget } from './report-parts.ts';
+import { buildFrames, buildProblems, buildTarget } from './report-parts.ts';
 import { formatRepr } from './repr-text.ts';
 
 /** One moment: the traces are undefined where the tracer was off. */
@@ -88,7 +88,7 @@ export function buildObjectAllocation(graph: HeapGraph, node: NodeIndex): Alloca
       type: typeNameOf(graph, node),
       repr: formatRepr(graph, node),
       bytes: traces === undefined || trace === NONE ? null : traces.traceSize[trace],
-      traceback: findAllocationSite(graph, node)?.map(buildFrame) ?? null,
+      traceback: buildFrames(findAllocationSite(graph, node)),
     },
   };
 }
@@ -144,17 +144,11 @@ function buildPlace(
     bytesGrowth: compared?.bytesGrowth ?? null,
     countGrowth: compared?.countGrowth ?? null,
     source: hasLine ? (findSource(first.file, first.line) ?? null) : null,
-    traceback: by === 'traceback' ? frames.map(buildFrame) : null,
+    traceback: by === 'traceback' ? buildFrames(frames) : null,
   };
 }
 
 const nullIfEmpty = (text: string): string | null => (text === '' ? null : text);
-
-const buildFrame = ({ file, line, function: name }: TraceFrame): FrameLine => ({
-  file,
-  line,
-  function: nullIfEmpty(name),
-});
 
 /** What a flame graph is drawn of: bytes by traceback; of two moments, what has grown. */
 export function collectStacks(

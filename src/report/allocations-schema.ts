@@ -1,15 +1,9 @@
 // The shape of what `leakscope allocations` prints with `--json`. Units and sentinels as in schemas.ts.
 
 import { z } from 'zod';
-import { address, bytes, capture, common, count, signed } from './schemas.ts';
+import { address, bytes, capture, common, count, frame, signed } from './schemas.ts';
 
 const moment = capture.omit({ objects: true, coverage: true });
-
-const frame = z.strictObject({
-  file: z.string(),
-  line: count.meta({ description: '0: not known' }),
-  function: z.string().nullable().meta({ description: 'null: not known' }),
-});
 
 const place = z.strictObject({
   file: z.string().nullable().meta({ description: 'null: by domain' }),
@@ -71,4 +65,3 @@ export const allocationsSchema = z.strictObject({
 
 export type AllocationsReport = z.infer<typeof allocationsSchema>;
 export type AllocationPlace = z.infer<typeof place>;
-export type FrameLine = z.infer<typeof frame>;

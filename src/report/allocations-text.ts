@@ -12,8 +12,8 @@ import {
   formatSignedCount,
   sanitizeText,
 } from '../base/format.ts';
-import type { AllocationPlace, AllocationsReport, FrameLine } from './allocations-schema.ts';
-import { formatProblems } from './report-parts.ts';
+import type { AllocationPlace, AllocationsReport } from './allocations-schema.ts';
+import { formatFrame, formatProblems } from './report-parts.ts';
 import {
   formatHanging,
   formatTable,
@@ -84,12 +84,12 @@ function formatPlaceTable(report: AllocationsReport, style: Style): string[] {
   const columns: TableColumn[] = [
     ...(hasGrowth
       ? ([
-          { title: 'grown', align: 'right' },
+          { title: 'bytes grown', align: 'right' },
           { title: 'blocks', align: 'right' },
-          { title: 'now', align: 'right' },
+          { title: 'bytes now', align: 'right' },
         ] as const)
       : []),
-    { title: hasGrowth ? 'blocks' : 'size', align: 'right' },
+    { title: hasGrowth ? 'blocks' : 'bytes', align: 'right' },
     ...(hasGrowth ? [] : ([{ title: 'blocks', align: 'right' }] as const)),
     { title: 'each', align: 'right' },
     { title: report.by, align: 'left' },
@@ -136,13 +136,12 @@ function formatTracebacks({ top }: AllocationsReport, style: Style): string[] {
       place.source === null
         ? []
         : [style.faint(`       ${cutEnd(sanitizeText(place.source), PAGE_WIDTH - 7)}`)];
-    const [first = '', ...rest] = (place.traceback ?? []).map(formatFrame);
+    const [first = '', ...rest] = (place.traceback ?? []).map(
+      (frame) => `   ${formatFrame(frame)}`,
+    );
     return [...(i === 0 ? [] : ['']), style.strong(sum), first, ...source, ...rest];
   });
 }
-
-const formatFrame = ({ file, line, function: name }: FrameLine): string =>
-  `   ${sanitizeText(file)}:${line}${name === null ? '' : `  ${sanitizeText(name)}`}`;
 
 function formatObject(object: NonNullable<AllocationsReport['object']>, style: Style): string[] {
   const { address, type, repr, bytes, traceback } = object;
@@ -154,6 +153,6 @@ function formatObject(object: NonNullable<AllocationsReport['object']>, style: S
       ? [
           'not known: it was allocated before the tracer was switched on, or is no block of the heap',
         ]
-      : ['allocated at', ...traceback.map(formatFrame)]),
+      : ['allocated at', ...traceback.map((frame) => `   ${formatFrame(frame)}`)]),
   ];
 }
