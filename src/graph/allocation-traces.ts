@@ -11,7 +11,10 @@ export interface TracerFacts {
   /** `tracemalloc.get_traced_memory()`; the peak is undefined where it cannot be told from outside. */
   tracedBytes: number;
   peakBytes?: number | undefined;
-  /** Content of the tracer's own tables: `tracemalloc.get_tracemalloc_memory()`. The allocator rounds it up. */
+  /**
+   * What the tracer's own tables, traces and tracebacks hold; `tracemalloc.get_tracemalloc_memory()` counts the tables
+   * alone. The allocator rounds each block up.
+   */
   tracerBytes: number;
   /** Paths as code objects have them. */
   files: string[];

@@ -68,7 +68,29 @@ print(json.dumps({"pid": os.getpid(), "places": places, "plainLine": make_plain.
 os.read(0, 1)
 traced, peak = tracemalloc.get_traced_memory()
 own = tracemalloc.get_tracemalloc_memory()
-rows = tracemalloc.take_snapshot().traces._traces if tracemalloc.is_tracing() else []
-# (domain, size, ((file, line), ...)), the innermost frame first.
-print(json.dumps({"rows": [list(row[:3]) for row in rows], "traced": traced, "peak": peak, "own": own}), flush=True)
+snapshot = tracemalloc.take_snapshot() if tracemalloc.is_tracing() else None
+
+
+def top(key, cumulative, *filters):
+    """The first places, as leakscope lists them: [file, line, bytes, count]."""
+    chosen = snapshot.filter_traces([tracemalloc.Filter(*each) for each in filters])
+    rows = chosen.statistics(key, cumulative)
+    return [[row.traceback[0].filename, row.traceback[0].lineno, row.size, row.count] for row in rows[:10]]
+
+
+truth = {"rows": [], "traced": traced, "peak": peak, "own": own, "tops": {}}
+if snapshot is not None:
+    # (domain, size, ((file, line), ...)), the innermost frame first.
+    truth["rows"] = [list(row[:3]) for row in snapshot.traces._traces]
+    inside = (True, "*/traced.py")
+    truth["tops"] = {
+        "lines": top("lineno", False),
+        "files": top("filename", False),
+        "inside": top("lineno", False, inside),
+        "outside": top("lineno", False, (False, "*/tra[a-d]ed.py")),
+        "line": top("lineno", False, (True, "*/traced.py", make_plain.__code__.co_firstlineno + 1)),
+        "anywhere": top("lineno", False, (True, "*/traced.py", None, True)),
+        "nowhere": top("lineno", False, (False, "*/traced.py", None, True)),
+    }
+print(json.dumps(truth), flush=True)
 sys.stdin.readline()
