@@ -4,7 +4,8 @@
 import { setImmediate } from 'node:timers/promises';
 import { MemoryReadError, UsageError } from '../base/errors.ts';
 import { Problems } from '../base/problems.ts';
-import { findRuntime, type RuntimeLocation, type RuntimeResult } from '../cpython/find-runtime.ts';
+import { findUnneededArenas } from '../cpython/arena-ranges.ts';
+import { findRuntime, type PythonRuntime, type RuntimeResult } from '../cpython/find-runtime.ts';
 import { areTablesLocked, findIsTracing } from '../cpython/tracemalloc-state.ts';
 import type { HeapGraph } from '../graph/heap-graph.ts';
 import { type FoundAllocator, findAllocator } from '../malloc/allocators.ts';
@@ -39,26 +40,23 @@ type CopyFacts = Pick<
   'at' | 'pauseMs' | 'totalPauseMs' | 'copiedBytes' | 'rssBytes' | 'tries'
 >;
 
+/** Tables that are found by their content fit it a little later, if they were just being changed. */
+const TRACE_TRIES = 4;
+
 /** Opened once, captured any number of times, closed in the end. */
 export class LiveCapture {
   readonly pid: number;
   private readonly target: LiveTarget;
-  private readonly location: RuntimeLocation;
-  private readonly collectingAddresses: readonly number[];
+  private readonly location: PythonRuntime;
   private readonly elves: readonly MappedElf[];
   private allocator: FoundAllocator | undefined;
   private names: AddressNames | undefined;
 
   /** See `openCapture`. */
-  constructor(
-    target: LiveTarget,
-    runtime: RuntimeLocation & { collectingAddresses: readonly number[] },
-    elves: readonly MappedElf[],
-  ) {
+  constructor(target: LiveTarget, runtime: PythonRuntime, elves: readonly MappedElf[]) {
     this.pid = target.pid;
     this.target = target;
     this.location = runtime;
-    this.collectingAddresses = runtime.collectingAddresses;
     this.elves = elves;
   }
 
@@ -91,7 +89,7 @@ export class LiveCapture {
       findSkipped: this.prepareSkipping(),
       wantsPss: options.wantsPss === true,
       check: (memory) =>
-        this.collectingAddresses.every((address) => isZero(memory, address)) &&
+        this.location.collectingAddresses.every((address) => isZero(memory, address)) &&
         !areTablesLocked(memory, this.location),
     });
     await report('decoding');
@@ -120,21 +118,25 @@ export class LiveCapture {
       const still = { at, rssBytes, pauseMs: 0, totalPauseMs: 0, copiedBytes: 0, tries: 0 };
       return buildTraceCapture({ tracer: { state: 'off' } }, this.facts(still), location);
     }
-    options.onProgress?.('copying memory', 0);
-    await setImmediate();
-    options.signal?.throwIfAborted();
-    const copy = copyLive(this.target, {
-      findSkipped: this.prepareSkipping(),
-      check: (memory) => !areTablesLocked(memory, location),
-    });
-    options.onProgress?.('decoding traces', 0);
-    await setImmediate();
-    options.signal?.throwIfAborted();
-    return buildTraceCapture(
-      readTraces(copy.image, location, new Problems()),
-      this.facts(copy),
-      location,
-    );
+    const findBulkRanges = this.prepareSkipping();
+    for (let tries = 1; ; tries++) {
+      options.onProgress?.('copying memory', 0);
+      // Lets signals (Ctrl-C) in.
+      await setImmediate();
+      options.signal?.throwIfAborted();
+      const copy = copyLive(this.target, {
+        findSkipped: (frozen) => [
+          ...findBulkRanges(frozen),
+          ...findUnneededArenas(frozen ?? this.target.memory, location),
+        ],
+        check: (memory) => !areTablesLocked(memory, location),
+      });
+      options.onProgress?.('decoding traces', 0);
+      const found = readTraces(copy.image, location, new Problems());
+      if (found.tracer.state !== 'unreadable' || tries === TRACE_TRIES) {
+        return buildTraceCapture(found, this.facts(copy), location);
+      }
+    }
   }
 
   /** Blocks of data without pointers are not copied, if they still are that when the target stands still. */

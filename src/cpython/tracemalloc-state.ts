@@ -169,6 +169,21 @@ function findBySymbols(
   };
 }
 
+/** Address of the table of file names, by fields and symbols alone: a few reads. Throws MemoryReadError. */
+export function findFileNamesTable(
+  memory: MemoryReader,
+  location: RuntimeLocation,
+): Address | undefined {
+  const { layout } = location;
+  const config = findConfig(memory, location);
+  if (config?.isTracing !== true) return undefined;
+  const place = layout.has(RUNTIME_FIELD)
+    ? config.address - layout.offset(RUNTIME_FIELD) + layout.offset(fieldOf('filenames'))
+    : location.findSymbol('tracemalloc_filenames');
+  const table = place === undefined ? 0 : memory.readAddress(place);
+  return table === 0 ? undefined : table;
+}
+
 /**
  * Whether the tables are being changed at this moment: then a copy may show them in disorder. Of a target that stands
  * still; a few reads. False where the lock cannot be found.
