@@ -7,16 +7,14 @@ import { afterEach, expect, test } from 'vitest';
 import { groupAllocations } from '../../src/analysis/allocation-groups.ts';
 import { Problems } from '../../src/base/problems.ts';
 import { readTraces } from '../../src/capture/read-traces.ts';
-import { findRuntime, type PythonRuntime } from '../../src/cpython/find-runtime.ts';
+import type { PythonRuntime } from '../../src/cpython/find-runtime.ts';
 import { collectEntries, findHashTable } from '../../src/cpython/hashtables.ts';
 import { findTracer } from '../../src/cpython/tracemalloc-state.ts';
 import type { AllocationTraces } from '../../src/graph/allocation-traces.ts';
-import { openTarget } from '../../src/memory/freeze.ts';
 import { copyLive } from '../../src/memory/live-copy.ts';
-import { type MappedElf, openMappedElf } from '../../src/memory/mapped-files.ts';
-import { findMappings } from '../../src/memory/mappings.ts';
 import type { MemoryImage } from '../../src/memory/memory-image.ts';
 import { describeEachPython, type RunningPython, startPython } from '../support/pythons.ts';
+import { withRuntime } from '../support/runtimes.ts';
 
 const PROGRAM = fileURLToPath(new URL('../programs/traced.py', import.meta.url));
 const COUNT = Number(process.env.LEAKSCOPE_FUZZ_COUNT ?? 150);
@@ -63,36 +61,13 @@ describeEachPython(
   { all: true, minors: ['3.8', '3.11', '3.15'] },
 );
 
-function copyProcess(pid: number): { image: MemoryImage; runtime: PythonRuntime } {
-  const target = openTarget(pid);
-  const elves: MappedElf[] = [];
-  try {
-    const mappings = findMappings(pid) ?? [];
-    const result = findRuntime({
-      memory: target.memory,
-      mappings,
-      openElf: (path) => {
-        const elf = openMappedElf(pid, mappings, path, target.memory);
-        if (elf !== undefined) elves.push(elf);
-        return elf;
-      },
-    });
-    if (result.kind !== 'python') throw new Error(result.reason);
+const copyProcess = (pid: number): { image: MemoryImage; runtime: PythonRuntime } =>
+  withRuntime(pid, (target, runtime) => {
     const { image } = copyLive(target);
-    // Symbols are looked up for the last time while the files are open.
-    const symbols = new Map<string, number | undefined>();
-    const findSymbol = (name: string) => {
-      if (!symbols.has(name)) symbols.set(name, result.runtime.findSymbol(name));
-      return symbols.get(name);
-    };
-    const runtime = { ...result.runtime, findSymbol };
+    // Asks for all symbols while the files are open.
     readTraces(image, runtime, new Problems());
     return { image, runtime };
-  } finally {
-    for (const elf of elves) elf.close();
-    target.close();
-  }
-}
+  });
 
 /** Words of the tables, some of their buckets, entries, traces and tracebacks. */
 function findTracerWords(image: MemoryImage, runtime: PythonRuntime): number[] {

@@ -9,8 +9,11 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { findAllocationSite } from '../../src/analysis/allocation-sites.ts';
 import { captureHeap, openCapture } from '../../src/capture/capture-heap.ts';
 import { readSnapshotFile, writeSnapshotFile } from '../../src/capture/snapshot-file.ts';
+import type { PythonRuntime } from '../../src/cpython/find-runtime.ts';
+import { areTablesLocked } from '../../src/cpython/tracemalloc-state.ts';
 import { type AllocationTraces, framesOf } from '../../src/graph/allocation-traces.ts';
 import { findNodeAt, type HeapGraph } from '../../src/graph/heap-graph.ts';
+import type { LiveTarget } from '../../src/memory/freeze.ts';
 import { allocationsSchema } from '../../src/report/allocations-schema.ts';
 import { showSchema } from '../../src/report/schemas.ts';
 import { runCommand, runJson } from '../support/command-line.ts';
@@ -21,6 +24,7 @@ import {
   type RunningPython,
   startPython,
 } from '../support/pythons.ts';
+import { withRuntime } from '../support/runtimes.ts';
 
 const PROGRAM = fileURLToPath(new URL('../programs/traced.py', import.meta.url));
 /** What the target allocates and frees between the capture and its own snapshot. */
@@ -261,6 +265,43 @@ describeEachPython(
   },
   { all: true, minors: ['3.8', '3.11', '3.12', '3.15'] },
 );
+
+const SNAPSHOTS = `
+import json, os, sys, threading, time, tracemalloc
+tracemalloc.start()
+kept = [[number] for number in range(200_000)]
+def work():
+    while True:
+        tracemalloc._get_traces()
+        time.sleep(0.01)
+threading.Thread(target=work, daemon=True).start()
+print(json.dumps({"pid": os.getpid()}), flush=True)
+sys.stdin.readline()
+os._exit(0)
+`;
+
+describeEachPython('the lock of the tables', (python) => {
+  test('is seen to be taken while the target copies them, and free in between', async () => {
+    running = await startPython<Ready>(python, SNAPSHOTS);
+    const seen = withRuntimeFor(running.pid, 20_000, (target, runtime) =>
+      areTablesLocked(target.memory, runtime),
+    );
+    expect(seen).toEqual(new Set([true, false]));
+  });
+});
+
+/** What `ask` says until it has said two things, asked for at most so many milliseconds. */
+const withRuntimeFor = <T>(
+  pid: number,
+  limitMs: number,
+  ask: (target: LiveTarget, runtime: PythonRuntime) => T,
+): Set<T> =>
+  withRuntime(pid, (target, runtime) => {
+    const seen = new Set<T>();
+    const end = performance.now() + limitMs;
+    while (seen.size < 2 && performance.now() < end) seen.add(ask(target, runtime));
+    return seen;
+  });
 
 const newest = onePythonPerMinor().at(-1)!;
 
