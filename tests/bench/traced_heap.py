@@ -33,6 +33,8 @@ kept = []
 # A list, its items, a str and an int each.
 for n in range(count // 4):
     kept.append(descend(n % 12, makers[n % MAKERS], n))
+# As in a service.
+gc.enable()
 print(json.dumps({"traced": tracemalloc.get_traced_memory()[0]}), flush=True)
 for line in sys.stdin:
     before = resident()
