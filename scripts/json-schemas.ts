@@ -1,6 +1,7 @@
 // The text of each published JSON Schema, made from the zod schemas: for `emit-schemas.ts` and the test that compares.
 
 import { z } from 'zod';
+import { allocationsSchema } from '../src/report/allocations-schema.ts';
 import { ledgerSchema } from '../src/report/ledger-schema.ts';
 import { nativeSchema } from '../src/report/native-schema.ts';
 import { nativeSitesSchemas } from '../src/report/native-sites-schema.ts';
@@ -10,6 +11,7 @@ import { reportSchemas } from '../src/report/schemas.ts';
 export function formatJsonSchemas(): [name: string, text: string][] {
   const all = {
     ...reportSchemas,
+    'allocations@1': allocationsSchema,
     'ledger@1': ledgerSchema,
     'native@1': nativeSchema,
     ...nativeSitesSchemas,

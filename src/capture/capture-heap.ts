@@ -3,7 +3,10 @@
 
 import { setImmediate } from 'node:timers/promises';
 import { MemoryReadError, UsageError } from '../base/errors.ts';
-import { findRuntime, type RuntimeLocation, type RuntimeResult } from '../cpython/find-runtime.ts';
+import { Problems } from '../base/problems.ts';
+import { findUnneededArenas } from '../cpython/arena-ranges.ts';
+import { findRuntime, type PythonRuntime, type RuntimeResult } from '../cpython/find-runtime.ts';
+import { areTablesLocked, findIsTracing } from '../cpython/tracemalloc-state.ts';
 import type { HeapGraph } from '../graph/heap-graph.ts';
 import { type FoundAllocator, findAllocator } from '../malloc/allocators.ts';
 import { type BulkRange, findBulk, isStillBulk, pointerRangesOf } from '../malloc/bulk.ts';
@@ -17,6 +20,7 @@ import { findProcess, findRssBytes } from '../memory/process-status.ts';
 import type { NativeSource } from './build-native.ts';
 import { decodeImage } from './decode-image.ts';
 import { AddressNames } from './name-addresses.ts';
+import { buildTraceCapture, readTraces, type TraceCapture } from './read-traces.ts';
 
 export interface CaptureOptions {
   /** Whether to look at the memory outside of Python objects, too: ledger, blocks of C code. Default false. */
@@ -29,26 +33,30 @@ export interface CaptureOptions {
   signal?: AbortSignal;
 }
 
+export type TraceOptions = Pick<CaptureOptions, 'onProgress' | 'signal'>;
+
+type CopyFacts = Pick<
+  LiveCopy,
+  'at' | 'pauseMs' | 'totalPauseMs' | 'copiedBytes' | 'rssBytes' | 'tries'
+>;
+
+/** Tables that are found by their content fit it a little later, if they were just being changed. */
+const TRACE_TRIES = 4;
+
 /** Opened once, captured any number of times, closed in the end. */
 export class LiveCapture {
   readonly pid: number;
   private readonly target: LiveTarget;
-  private readonly location: RuntimeLocation;
-  private readonly collectingAddresses: readonly number[];
+  private readonly location: PythonRuntime;
   private readonly elves: readonly MappedElf[];
   private allocator: FoundAllocator | undefined;
   private names: AddressNames | undefined;
 
   /** See `openCapture`. */
-  constructor(
-    target: LiveTarget,
-    runtime: RuntimeLocation & { collectingAddresses: readonly number[] },
-    elves: readonly MappedElf[],
-  ) {
+  constructor(target: LiveTarget, runtime: PythonRuntime, elves: readonly MappedElf[]) {
     this.pid = target.pid;
     this.target = target;
     this.location = runtime;
-    this.collectingAddresses = runtime.collectingAddresses;
     this.elves = elves;
   }
 
@@ -81,7 +89,9 @@ export class LiveCapture {
     const copy = copyLive(this.target, {
       findSkipped: this.prepareSkipping(),
       wantsPss: options.wantsPss === true,
-      check: (memory) => this.collectingAddresses.every((address) => isZero(memory, address)),
+      check: (memory) =>
+        this.location.collectingAddresses.every((address) => isZero(memory, address)) &&
+        !areTablesLocked(memory, this.location),
     });
     await report('decoding');
     return decodeImage({
@@ -95,6 +105,39 @@ export class LiveCapture {
       native: options.native === true ? this.nativeSource(copy) : undefined,
       onProgress: report,
     });
+  }
+
+  /**
+   * What tracemalloc has recorded, without the objects of the heap; stops the target for the copy, and not at all if the
+   * tracer is off. Throws as `capture`.
+   */
+  async captureTraces(options: TraceOptions = {}): Promise<TraceCapture> {
+    const { location } = this;
+    if (findIsTracing(this.target.memory, location) === false) {
+      const rssBytes = this.findRssBytes() ?? 0;
+      const at = new Date().toISOString();
+      const still = { at, rssBytes, pauseMs: 0, totalPauseMs: 0, copiedBytes: 0, tries: 0 };
+      return buildTraceCapture({ tracer: { state: 'off' } }, this.facts(still), location);
+    }
+    const findBulkRanges = this.prepareSkipping();
+    for (let tries = 1; ; tries++) {
+      options.onProgress?.('copying memory', 0);
+      // Lets signals (Ctrl-C) in.
+      await setImmediate();
+      options.signal?.throwIfAborted();
+      const copy = copyLive(this.target, {
+        findSkipped: (frozen) => [
+          ...findBulkRanges(frozen),
+          ...findUnneededArenas(frozen ?? this.target.memory, location),
+        ],
+        check: (memory) => !areTablesLocked(memory, location),
+      });
+      options.onProgress?.('decoding traces', 0);
+      const found = readTraces(copy.image, location, new Problems());
+      if (found.tracer.state !== 'unreadable' || tries === TRACE_TRIES) {
+        return buildTraceCapture(found, this.facts(copy), location);
+      }
+    }
   }
 
   /** Blocks of data without pointers are not copied, if they still are that when the target stands still. */
@@ -128,7 +171,7 @@ export class LiveCapture {
     };
   }
 
-  private facts(copy: LiveCopy) {
+  private facts(copy: CopyFacts) {
     const status = findProcess(this.pid);
     return {
       at: copy.at,

@@ -17,6 +17,7 @@ import type { MemoryImage } from '../memory/memory-image.ts';
 import { buildGraph } from './build-graph.ts';
 import { buildNative, type NativeSource } from './build-native.ts';
 import { readRoots } from './read-roots.ts';
+import { buildGraphTraces, readTraces } from './read-traces.ts';
 import { sortFound } from './sort-found.ts';
 
 /** Objects decoded between two chances to cancel: some 50 ms. */
@@ -30,7 +31,7 @@ export interface DecodeImageOptions {
   /** Facts of the copy; problems, coverage, collector and method are added here. */
   facts: Omit<
     CaptureFacts,
-    'problems' | 'coverage' | 'python' | 'build' | 'collector' | 'freeInPymallocBytes'
+    'problems' | 'coverage' | 'python' | 'build' | 'collector' | 'freeInPymallocBytes' | 'tracer'
   >;
   /** Whether the collector's lists may be believed: no collection was running. */
   listsAreStable: boolean;
@@ -93,6 +94,8 @@ export async function decodeImage(options: DecodeImageOptions): Promise<HeapGrap
   const writePreview = makePreviewWriter(runtime.layout);
   const collector = findCollectorState(image, runtime);
   const sorted = sortFound(found, roots);
+  const { tracer, traces, method: tracerMethod } = readTraces(image, location, problems);
+  const graphTraces = traces === undefined ? undefined : buildGraphTraces(traces, sorted, location);
   if (options.native !== undefined) await onProgress('looking for lost memory', 0);
   const outside =
     options.native === undefined
@@ -118,11 +121,13 @@ export async function decodeImage(options: DecodeImageOptions): Promise<HeapGrap
     roots,
     lostNodes: outside?.lostNodes,
     native: outside?.native,
+    traces: graphTraces,
     capture: {
       ...options.facts,
       python: runtime.version.text,
       build: runtime.build,
-      method: [...runtime.method, ...pymalloc.method],
+      method: [...runtime.method, ...pymalloc.method, ...(tracerMethod ? [tracerMethod] : [])],
+      tracer,
       collector,
       freeInPymallocBytes:
         pymalloc.totals.arenas === 0

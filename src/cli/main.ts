@@ -23,6 +23,7 @@ const COMMANDS: Record<string, () => Promise<(program: Command, session: Session
   show: async () => (await import('./show.ts')).addShowCommand,
   path: async () => (await import('./path.ts')).addPathCommand,
   graph: async () => (await import('./graph.ts')).addGraphCommand,
+  allocations: async () => (await import('./allocations.ts')).addAllocationsCommand,
   ledger: async () => (await import('./ledger.ts')).addLedgerCommand,
   native: async () => (await import('./native.ts')).addNativeCommand,
   valgrind: async () => (await import('./valgrind.ts')).addValgrindCommand,

@@ -10,7 +10,7 @@ import { interpreterOffset } from './field-shifts.ts';
 import type { PythonRuntime } from './find-runtime.ts';
 
 /** 16 GiB of arenas of 256 KiB, four times over. */
-const MAX_ARENAS = 1 << 18;
+export const MAX_ARENAS = 1 << 18;
 const MAX_POOLS_PER_ARENA = 1 << 12;
 const SEARCH_BYTES = 1024;
 
@@ -88,8 +88,8 @@ function readObmallocStates(image: MemoryImage, runtime: PythonRuntime, tables: 
 }
 
 /** Micro releases move the field: the nearest place that holds a state is taken. */
-function findObmallocState(
-  image: MemoryImage,
+export function findObmallocState(
+  image: MemoryReader,
   runtime: PythonRuntime,
   interpreter: Address,
 ): Address | undefined {

@@ -79,3 +79,33 @@ function signedVarint(table: Uint8Array, start: number): number {
   }
   return value % 2 === 1 ? -Math.floor(value / 2) : value / 2;
 }
+
+/** Calls `visit` with each line that instructions of the code belong to, as often as it comes in the table. */
+export function forEachLine(
+  format: 'lnotab' | 'since310' | 'since311',
+  table: Uint8Array,
+  firstLine: number,
+  visit: (line: number) => void,
+): void {
+  let line = firstLine;
+  if (format === 'since311') {
+    for (let i = 0; i < table.length; ) {
+      const kind = (table[i] >>> 3) & 15;
+      if (kind >= ONE_LINE_0 && kind <= ONE_LINE_2) line += kind - ONE_LINE_0;
+      else if (kind === NO_COLUMNS || kind === LONG) line += signedVarint(table, i + 1);
+      if (kind !== NO_LOCATION) visit(line);
+      i++;
+      while (i < table.length && (table[i] & 0x80) === 0) i++;
+    }
+    return;
+  }
+  if (format === 'lnotab') visit(line);
+  for (let i = 0; i + 1 < table.length; i += 2) {
+    const delta = signedByte(table[i + 1]);
+    if (format === 'lnotab') line += delta;
+    else if (delta !== NO_LINE) line += delta;
+    else continue;
+    // What takes no instruction is a step on the way to another line.
+    if (format === 'lnotab' ? (table[i + 2] ?? 1) > 0 : table[i] > 0) visit(line);
+  }
+}

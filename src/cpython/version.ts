@@ -47,6 +47,8 @@ export interface VersionFeatures {
   incrementalGc: boolean;
   /** The collector's state is in _PyRuntime and not in each interpreter (3.8). */
   gcInRuntime: boolean;
+  /** tracemalloc keeps names of files as UTF-8 text (3.15), and not as str objects. */
+  tracedFilesAreText: boolean;
   /** Micro releases of this minor version against which this program was tested. */
   testedMicros: readonly number[];
 }
@@ -145,6 +147,7 @@ export function featuresOf(version: PythonVersion): VersionFeatures {
     poolBytes: minor >= 10 ? 16 << 10 : 4 << 10,
     incrementalGc: minor === 14 && micro < 5,
     gcInRuntime: minor === 8,
+    tracedFilesAreText: minor >= 15,
     testedMicros: TESTED[minor],
   };
 }

@@ -56,7 +56,36 @@ export function checkGraph(graph: HeapGraph): string | undefined {
     const label = graph.rootLabel[root];
     if (label !== NONE && label >= graph.strings.length) return 'rootLabel leads nowhere';
   }
-  return checkEdges(graph) ?? checkNative(graph);
+  return checkEdges(graph) ?? checkNative(graph) ?? checkTraces(graph);
+}
+
+function checkTraces({ traces, nodeCount }: HeapGraph): string | undefined {
+  if (traces === undefined) return undefined;
+  const { traceAddress, traceSize, traceDomain, traceTraceback, firstFrame, frameSite } = traces;
+  const { siteFile, siteLine, siteFunction, nodeTrace, facts } = traces;
+  const traceCount = traceAddress.length;
+  const siteCount = siteFile.length;
+  if (
+    [traceSize, traceDomain, traceTraceback].some(({ length }) => length !== traceCount) ||
+    [siteLine, siteFunction].some(({ length }) => length !== siteCount) ||
+    nodeTrace.length !== nodeCount
+  ) {
+    return 'the columns of traces differ in length';
+  }
+  if (!ascends(firstFrame, frameSite.length)) return 'firstFrame does not ascend';
+  const leads: [string, Uint32Array, number, boolean][] = [
+    ['traceTraceback', traceTraceback, firstFrame.length - 1, false],
+    ['frameSite', frameSite, siteCount, false],
+    ['siteFile', siteFile, facts.files.length, false],
+    ['siteFunction', siteFunction, facts.functions.length, true],
+    ['nodeTrace', nodeTrace, traceCount, true],
+  ];
+  for (const [name, column, limit, mayBeNone] of leads) {
+    for (let i = 0; i < column.length; i++) {
+      if (column[i] >= limit && !(mayBeNone && column[i] === NONE)) return `${name} leads nowhere`;
+    }
+  }
+  return undefined;
 }
 
 function checkNative({ native, nodeCount }: HeapGraph): string | undefined {

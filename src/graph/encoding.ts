@@ -16,10 +16,12 @@
 // size is allocated, and the decoded columns are checked against each other: a damaged or made-up file is a UsageError.
 
 import { UsageError } from '../base/errors.ts';
+import type { GraphTraces, TracerFacts } from './allocation-traces.ts';
+import { isNativeFacts, isTracerFacts } from './check-facts.ts';
 import { checkGraph } from './check-graph.ts';
 import { computeCrc32 } from './crc32.ts';
 import type { CaptureFacts, HeapGraph, TypeRow } from './heap-graph.ts';
-import { ACCOUNTS, type NativeFacts } from './native-heap.ts';
+import type { NativeFacts, NativeHeap } from './native-heap.ts';
 
 export const FORMAT_VERSION = 1;
 const MAGIC = Uint8Array.of(0x4c, 0x53, 0x43, 0x4f, 0x50, 0x45, 0x0d, 0x0a);
@@ -59,8 +61,22 @@ const NATIVE_COLUMNS = {
   excessNode: 'u32',
   excessCount: 'u32',
 } as const;
-const ALL_COLUMNS: Record<string, CellType> = { ...COLUMNS, ...NATIVE_COLUMNS };
+/** There if tracemalloc was on. */
+const TRACE_COLUMNS = {
+  traceAddress: 'f64',
+  traceSize: 'f64',
+  traceDomain: 'u32',
+  traceTraceback: 'u32',
+  firstFrame: 'u32',
+  frameSite: 'u32',
+  siteFile: 'u32',
+  siteLine: 'u32',
+  siteFunction: 'u32',
+  nodeTrace: 'u32',
+} as const;
+const ALL_COLUMNS: Record<string, CellType> = { ...COLUMNS, ...NATIVE_COLUMNS, ...TRACE_COLUMNS };
 type NativeColumnName = keyof typeof NATIVE_COLUMNS;
+type TraceColumnName = keyof typeof TRACE_COLUMNS;
 type ColumnName = keyof typeof COLUMNS;
 type Column = Uint8Array | Uint32Array | Float64Array;
 
@@ -81,6 +97,7 @@ interface FileHeader {
   types: TypeRow[];
   strings: readonly string[];
   native?: NativeFacts | undefined;
+  traces?: TracerFacts | undefined;
   capture: CaptureFacts;
 }
 
@@ -107,10 +124,15 @@ export function* encodeSnapshot(graph: HeapGraph, deflate?: Deflate): Generator<
     name,
     graph[name],
   ]);
-  const { native } = graph;
+  const { native, traces } = graph;
   if (native !== undefined) {
     for (const name of Object.keys(NATIVE_COLUMNS) as NativeColumnName[]) {
       columns.push([name, native[name]]);
+    }
+  }
+  if (traces !== undefined) {
+    for (const name of Object.keys(TRACE_COLUMNS) as TraceColumnName[]) {
+      columns.push([name, traces[name]]);
     }
   }
   const header: FileHeader = {
@@ -120,6 +142,7 @@ export function* encodeSnapshot(graph: HeapGraph, deflate?: Deflate): Generator<
     types: [...graph.types],
     strings: graph.strings,
     native: native?.facts,
+    traces: traces?.facts,
     capture: graph.capture,
   };
   const headerBytes = new TextEncoder().encode(JSON.stringify(header));
@@ -172,45 +195,28 @@ export function decodeSnapshot(reader: SnapshotReader, inflate: Inflate): HeapGr
     columns.set(section.name, column);
   }
   if (position !== reader.byteLength) throw damaged(reader, 'bytes follow the last section');
-  const column = <A extends Column>(name: ColumnName | NativeColumnName): A => {
-    const found = columns.get(name);
-    if (found === undefined) throw damaged(reader, `the section ${name} is missing`);
-    return found as A;
-  };
+  /** The columns of one part of the graph, under their names. */
+  const part = <P>(names: object): P =>
+    Object.fromEntries(
+      Object.keys(names).map((name) => {
+        const column = columns.get(name);
+        if (column === undefined) throw damaged(reader, `the section ${name} is missing`);
+        return [name, column];
+      }),
+    ) as P;
+  const { native, traces } = header;
   const graph: HeapGraph = {
     nodeCount: header.nodeCount,
     edgeCount: header.edgeCount,
-    address: column('address'),
-    typeId: column('typeId'),
-    shallowSize: column('shallowSize'),
-    allocatedSize: column('allocatedSize'),
-    referenceCount: column('referenceCount'),
-    nodeFlags: column('nodeFlags'),
-    firstEdge: column('firstEdge'),
-    edgeTarget: column('edgeTarget'),
-    edgeKind: column('edgeKind'),
-    edgeLabel: column('edgeLabel'),
-    weakSource: column('weakSource'),
-    weakTarget: column('weakTarget'),
-    rootNode: column('rootNode'),
-    rootKind: column('rootKind'),
-    rootLabel: column('rootLabel'),
+    ...part<Pick<HeapGraph, ColumnName>>(COLUMNS),
     types: header.types,
     strings: header.strings,
-    previewBytes: column('previewBytes'),
-    previewStart: column('previewStart'),
-    ...(header.native === undefined
+    ...(native === undefined
       ? {}
-      : {
-          native: {
-            blockAddress: column('blockAddress'),
-            blockSize: column('blockSize'),
-            blockGroup: column('blockGroup'),
-            excessNode: column('excessNode'),
-            excessCount: column('excessCount'),
-            facts: header.native,
-          },
-        }),
+      : { native: { ...part<Pick<NativeHeap, NativeColumnName>>(NATIVE_COLUMNS), facts: native } }),
+    ...(traces === undefined
+      ? {}
+      : { traces: { ...part<Pick<GraphTraces, TraceColumnName>>(TRACE_COLUMNS), facts: traces } }),
     capture: header.capture,
   };
   const contradiction = checkGraph(graph);
@@ -272,21 +278,10 @@ function parseHeader(reader: SnapshotReader, bytes: Uint8Array): FileHeader {
     typeof header.capture?.at === 'string' &&
     Array.isArray(header.capture.command) &&
     Array.isArray(header.capture.problems) &&
-    isNativeFacts(header.native);
+    isNativeFacts(header.native) &&
+    isTracerFacts(header.traces);
   if (!isWhole) throw damaged(reader, 'its header lacks a part');
   return header as FileHeader;
-}
-
-/** Of facts, only what readers rely on to be there is checked. */
-function isNativeFacts(facts: NativeFacts | undefined): boolean {
-  if (facts === undefined) return true;
-  const isNumber = (value: unknown): boolean => typeof value === 'number';
-  return (
-    isNumber(facts?.ledger?.rssBytes) &&
-    ACCOUNTS.every((name) => isNumber(facts.ledger.accounts?.[name])) &&
-    [facts.groups, facts.threads, facts.mappings, facts.arenas].every(Array.isArray) &&
-    facts.groups.every((group) => isNumber(group?.state) && typeof group.signature === 'string')
-  );
 }
 
 function allocateColumn({ name, type, length }: Section, reader: SnapshotReader): Column {

@@ -6,6 +6,7 @@
 // `strings`; typeId into `types`. A node is one object of the target (later also a raw block of memory).
 
 import type { Problem } from '../base/problems.ts';
+import type { GraphTraces, TracerState } from './allocation-traces.ts';
 import type { NativeHeap } from './native-heap.ts';
 import { findNumberText } from './number-preview.ts';
 
@@ -133,6 +134,9 @@ export interface HeapGraph {
   /** What is known of the memory outside of Python objects; undefined where the capture did not look. */
   readonly native?: NativeHeap | undefined;
 
+  /** Where blocks were allocated; undefined unless tracemalloc was on and could be read. */
+  readonly traces?: GraphTraces | undefined;
+
   readonly capture: CaptureFacts;
 }
 
@@ -159,6 +163,8 @@ export interface CaptureFacts {
   problems: Problem[];
   /** Resident memory of pymalloc that is not given out; undefined where it is not in use. */
   freeInPymallocBytes?: number | undefined;
+  /** tracemalloc; undefined in captures by older versions, which did not look. */
+  tracer?: TracerState | undefined;
   /** The cyclic collector of the main interpreter; undefined if it could not be read. */
   collector?: CollectorFacts | undefined;
   /** Share of the references met that led to a decoded object, 0..1. */

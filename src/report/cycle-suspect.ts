@@ -4,12 +4,14 @@
 //
 // Not handled: Pythons that do not say how often the collector ran (3.15): what it leaves there counts as late.
 
+import { findCommonSite } from '../analysis/allocation-sites.ts';
 import { findCycle } from '../analysis/garbage.ts';
 import { formatNumberOf } from '../base/format.ts';
 import { HASH_START, hashText } from '../base/hash.ts';
 import { EdgeKind, type HeapGraph, NONE, type NodeIndex, typeNameOf } from '../graph/heap-graph.ts';
 import { adviseOnCycles, adviseOnKeptCycles } from './advice.ts';
 import type { HuntEvidence } from './evidence.ts';
+import { buildFrames } from './report-parts.ts';
 import type { HuntReport, Suspect } from './schemas.ts';
 import { HOUR_MS, last, type SuspectContext, shareOf, writeExample } from './suspects.ts';
 
@@ -116,12 +118,25 @@ function cycleSuspect(
     contents: typesOf(captures),
     alsoHeldBy: null,
     namedIn: [],
-    allocatedAt: null,
+    allocatedAt: buildFrames(findCommonSite(graph, newGarbageOf(evidence, type))),
     example: example === undefined ? null : writeExample(graph, example),
     reasons,
     advice:
       survival === undefined ? adviseOnCycles(steps) : adviseOnKeptCycles(steps, survival.isProven),
   };
+}
+
+/** Garbage of the type that was not there in the first capture. */
+function* newGarbageOf(
+  { garbage, graph, tracks }: HuntEvidence,
+  type: string,
+): Generator<NodeIndex> {
+  const birthRound = last(tracks).alive?.birthRound;
+  for (const node of garbage.nodes) {
+    if (birthRound !== undefined && birthRound[node] > 0 && typeNameOf(graph, node) === type) {
+      yield node;
+    }
+  }
 }
 
 function doubtsAbout(

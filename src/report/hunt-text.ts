@@ -16,7 +16,7 @@ import {
 } from '../base/format.ts';
 import { formatGrowthTerms } from './hunt-ledger.ts';
 import { formatSteps } from './path-text.ts';
-import { formatCoverage, formatProblems } from './report-parts.ts';
+import { formatAllocatedAt, formatCoverage, formatProblems } from './report-parts.ts';
 import type { HuntReport, Suspect } from './schemas.ts';
 import { formatSparkline } from './sparkline.ts';
 import {
@@ -124,7 +124,7 @@ function formatSuspect(
     ...formatSuspectPath(suspect),
     ...formatContents(suspect),
     ...formatOtherHolders(suspect),
-    ...formatSite(suspect),
+    ...formatAllocatedAt(label('made at'), suspect.allocatedAt),
   ];
   if (suspect.example !== null) {
     lines.push(
@@ -251,15 +251,6 @@ function formatOtherHolders(suspect: Suspect): string[] {
       `by ${sanitizeText(holder)}`,
     ),
   );
-}
-
-function formatSite(suspect: Suspect): string[] {
-  const site = suspect.allocatedAt;
-  if (site === null || site.length === 0) return [];
-  return site.slice(0, 3).map((frame, i) => {
-    const text = `${sanitizeText(frame.file)}:${frame.line}  ${sanitizeText(frame.function)}`;
-    return i === 0 ? `${label('made at')}${text}` : `${' '.repeat(LABEL_WIDTH)}${text}`;
-  });
 }
 
 // --- The rest -----------------------------------------------------------------------------------------------------------

@@ -1,14 +1,17 @@
 // `path`: what keeps an object alive: the best path from a root, and the next one that does not go through its holder.
 
+import { findAllocationSite } from '../analysis/allocation-sites.ts';
 import type { HeapPath } from '../analysis/path-steps.ts';
 import { formatBytes, formatNumberOf, sanitizeText } from '../base/format.ts';
 import type { HeapGraph, NodeIndex } from '../graph/heap-graph.ts';
 import { formatSteps, writePath } from './path-text.ts';
 import {
   buildCaptureLine,
+  buildFrames,
   buildObjectLine,
   buildProblems,
   buildTarget,
+  formatAllocatedAt,
   formatCaptureLine,
   formatCoverage,
   formatProblems,
@@ -41,6 +44,7 @@ export function buildPathReport(
     query: options.query,
     matches: options.matches,
     object: buildObjectLine(graph, node, retainedSize),
+    allocatedAt: buildFrames(findAllocationSite(graph, node)),
     path: path === undefined ? null : write(path),
     alsoHeldBy: alsoHeldBy?.map(write) ?? null,
     coverage: graph.capture.coverage,
@@ -57,6 +61,7 @@ export function formatPath(report: PathReport, style: Style = plainStyle): strin
     '',
     `${object.address}  ${style.strong(sanitizeText(object.type))}  ${formatBytes(object.shallowBytes)}${retained}`,
     ...formatHanging('   ', sanitizeText(object.repr)),
+    ...formatAllocatedAt('   made at ', report.allocatedAt),
   ];
   if (report.matches > 1) {
     lines.push(

@@ -11,6 +11,7 @@ import {
   sanitizeText,
 } from '../base/format.ts';
 import type { Problem } from '../base/problems.ts';
+import type { TraceFrame } from '../graph/allocation-traces.ts';
 import {
   type CaptureFacts,
   type HeapGraph,
@@ -18,8 +19,8 @@ import {
   typeNameOf,
 } from '../graph/heap-graph.ts';
 import { formatRepr } from './repr-text.ts';
-import type { CaptureLine, ObjectLine, ProblemLine, TargetReport } from './schemas.ts';
-import { formatHanging, formatTable, PAGE_WIDTH, type Style } from './text-layout.ts';
+import type { CaptureLine, FrameLine, ObjectLine, ProblemLine, TargetReport } from './schemas.ts';
+import { formatHanging, formatTable, PAGE_WIDTH, type Style, textWidth } from './text-layout.ts';
 
 export const buildTarget = (capture: CaptureFacts): TargetReport => ({
   pid: capture.pid,
@@ -45,6 +46,32 @@ export const buildProblems = (problems: readonly Problem[]): ProblemLine[] =>
     count: problem.count,
     examples: problem.examples.map(formatAddress),
   }));
+
+/** Frames of a traceback, the innermost first; null without one. */
+export const buildFrames = (frames: readonly TraceFrame[] | undefined): FrameLine[] | null =>
+  frames === undefined
+    ? null
+    : frames.map(({ file, line, function: name }) => ({
+        file,
+        line,
+        function: name === '' ? null : name,
+      }));
+
+/** `app/sessions.py:48  SessionRegistry.open`. */
+export const formatFrame = ({ file, line, function: name }: FrameLine): string =>
+  `${sanitizeText(file)}:${line}${name === null ? '' : `  ${sanitizeText(name)}`}`;
+
+const TRACED = '(tracemalloc is on)';
+const MAX_SITE_FRAMES = 3;
+
+/** The innermost frames of a site behind `label`, one a line; nothing without a site. */
+export function formatAllocatedAt(label: string, site: readonly FrameLine[] | null): string[] {
+  return (site ?? []).slice(0, MAX_SITE_FRAMES).map((frame, i) => {
+    const line = `${i === 0 ? label : ' '.repeat(label.length)}${formatFrame(frame)}`;
+    const hasRoom = i === 0 && textWidth(line) + 4 + TRACED.length <= PAGE_WIDTH;
+    return hasRoom ? `${line}    ${TRACED}` : line;
+  });
+}
 
 /** Seconds from the first capture to the second. */
 export const secondsBetween = (from: HeapGraph, to: HeapGraph): number =>

@@ -82,6 +82,16 @@ const reference = z.strictObject({
   repr: z.string(),
 });
 
+export const frame = z.strictObject({
+  file: z.string(),
+  line: count.meta({ description: '0: not known' }),
+  function: z.string().nullable().meta({ description: 'null: not known' }),
+});
+
+const allocatedAt = z.array(frame).nullable().meta({
+  description: 'where tracemalloc saw it allocated, innermost frame first; null: not known',
+});
+
 export const common = { target, coverage: share, problems: z.array(problem) };
 
 // --- Reports ------------------------------------------------------------------------------------------------------------
@@ -129,10 +139,7 @@ const suspect = z.strictObject({
   alsoHeldBy: z.array(z.string()).nullable().meta({
     description: 'independent paths that keep it alive as well; null: not looked for',
   }),
-  allocatedAt: z
-    .array(z.strictObject({ file: z.string(), line: count, function: z.string() }))
-    .nullable()
-    .meta({ description: 'innermost frame first; null: not known' }),
+  allocatedAt,
   example: z.strictObject({ address, repr: z.string() }).nullable(),
   reasons: z.array(z.string()),
   advice: z.string(),
@@ -246,6 +253,7 @@ export const showSchema = z.strictObject({
     allocatedBytes: bytes,
     retainedBytes: bytes.nullable(),
     referenceCount: count.nullable().meta({ description: 'null: immortal' }),
+    allocatedAt,
     flags: z.array(z.string()),
   }),
   path: path.nullable().meta({ description: 'null: no root reaches it' }),
@@ -263,6 +271,7 @@ export const pathSchema = z.strictObject({
   query: z.string(),
   matches: count.meta({ description: 'objects of the type that was asked for; 1 for an address' }),
   object: objectLine,
+  allocatedAt,
   path: path.nullable().meta({ description: 'null: no root reaches it' }),
   alsoHeldBy: z
     .array(path)
@@ -348,6 +357,7 @@ export type PathStep = z.infer<typeof pathStep>;
 export type WrittenPath = z.infer<typeof path>;
 export type ObjectLine = z.infer<typeof objectLine>;
 export type ReferenceLine = z.infer<typeof reference>;
+export type FrameLine = z.infer<typeof frame>;
 export type Suspect = z.infer<typeof suspect>;
 export type HuntReport = z.infer<typeof huntSchema>;
 export type TopReport = z.infer<typeof topSchema>;

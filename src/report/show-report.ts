@@ -1,5 +1,6 @@
 // `show`: one object of a capture: what it is, its sizes, what it refers to, who refers to it, and the path that keeps it.
 
+import { findAllocationSite } from '../analysis/allocation-sites.ts';
 import type { HeapPath } from '../analysis/path-steps.ts';
 import {
   cutEnd,
@@ -21,8 +22,10 @@ import { findEdgeSource, type ReverseEdges } from '../graph/reverse-edges.ts';
 import { formatReference, formatSteps, writePath } from './path-text.ts';
 import {
   buildCaptureLine,
+  buildFrames,
   buildProblems,
   buildTarget,
+  formatAllocatedAt,
   formatCaptureLine,
   formatCoverage,
   formatProblems,
@@ -62,6 +65,7 @@ export function buildShowReport(
       allocatedBytes: graph.allocatedSize[node],
       retainedBytes: retainedSize === undefined ? null : retainedSize[node],
       referenceCount: graph.referenceCount[node] === NONE ? null : graph.referenceCount[node],
+      allocatedAt: buildFrames(findAllocationSite(graph, node)),
       flags: listFlags(graph.nodeFlags[node]),
     },
     path: options.path === undefined ? null : writePath(graph, options.path, { retainedSize }),
@@ -163,6 +167,7 @@ export function formatShow(report: ShowReport, style: Style = plainStyle): strin
     `${object.address}  ${style.strong(sanitizeText(object.type))}`,
     ...formatHanging('   ', sanitizeText(object.repr)),
     ...formatHanging('   ', facts.join(', ')),
+    ...formatAllocatedAt('   made at ', object.allocatedAt),
     '',
     ...formatKeptBy(report, style),
     '',

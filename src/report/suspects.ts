@@ -1,6 +1,7 @@
 // Turns what grew into suspects: who holds it, by which path, how sure that is and why, what else holds it, an example.
 // A suspect is `leaking` only when nothing speaks against it; else `unknown`, with what speaks against it as its reasons.
 
+import { findCommonSite } from '../analysis/allocation-sites.ts';
 import { computeDominators, computeRetainedSizes } from '../analysis/dominators.ts';
 import type { Growth, GrowthRow } from '../analysis/growth.ts';
 import { findPath, type HeapPath } from '../analysis/path-steps.ts';
@@ -31,6 +32,7 @@ import {
 } from './holder-name.ts';
 import { hasSameRounds, type MergedRow, mergeRows } from './merge-rows.ts';
 import { writePath } from './path-text.ts';
+import { buildFrames } from './report-parts.ts';
 import { computeLength, formatRepr } from './repr-text.ts';
 import type { HuntReport, Suspect } from './schemas.ts';
 
@@ -176,11 +178,21 @@ function buildSuspect(context: SuspectContext, row: MergedRow): Suspect {
         ? null
         : findAlsoHeldBy(context, path, growsAt),
     namedIn: functions,
-    allocatedAt: null,
+    allocatedAt: buildFrames(findCommonSite(graph, newObjectsOf(evidence, row))),
     example: example === undefined ? null : writeExample(graph, example),
     reasons,
     advice: adviseOnRetained({ row, graph, path, growsAt, isSpread, holderName, functions }),
   };
+}
+
+/** Objects of the row that were not there in the first capture. */
+function* newObjectsOf({ tracks }: HuntEvidence, { shape }: GrowthRow): Generator<NodeIndex> {
+  const { alive } = last(tracks);
+  if (alive === undefined) return;
+  const { shapeOfNode, birthRound } = alive;
+  for (let node = 0; node < shapeOfNode.length; node++) {
+    if (shapeOfNode[node] === shape && birthRound[node] > 0) yield node;
+  }
 }
 
 /** What the row's measure counts. */

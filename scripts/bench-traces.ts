@@ -1,0 +1,113 @@
+// `npm run build && tsx scripts/bench-traces.ts [--write]`: a million traces of tracemalloc read from outside, beside
+// take_snapshot() and statistics() in the process itself, as Markdown; `--write` puts it into docs/benchmarks.md. The least
+// of several runs of each; from outside the time is that of a user: start of Node.js, copy, sums, text.
+
+import { type ChildProcessByStdio, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { cpus, loadavg, release } from 'node:os';
+import { createInterface } from 'node:readline';
+import type { Readable, Writable } from 'node:stream';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import type { AllocationsReport } from '../src/report/allocations-schema.ts';
+import { replaceBetweenMarkers } from '../tests/bench/tables.ts';
+import { findPyenvVersions } from './pyenv.ts';
+
+const TRACES = 1_000_000;
+const RUNS = 5;
+
+const pathOf = (path: string): string => fileURLToPath(new URL(`../${path}`, import.meta.url));
+const CLI = pathOf('dist/cli/main.js');
+
+interface Inside {
+  traces: number;
+  snapshotMs: number;
+  statisticsMs: number;
+  grownBytes: number;
+}
+
+type Target = ChildProcessByStdio<Writable, Readable, null>;
+
+interface Outside {
+  report: AllocationsReport;
+  ms: number;
+}
+
+function readOutside(pid: number): Outside {
+  const start = performance.now();
+  const { stdout, stderr } = spawnSync(
+    process.execPath,
+    [CLI, 'allocations', `${pid}`, '-n', '10', '--json'],
+    { encoding: 'utf8' },
+  );
+  const ms = performance.now() - start;
+  if (stdout === '') throw new Error(stderr);
+  return { report: JSON.parse(stdout) as AllocationsReport, ms };
+}
+
+async function measure(python: string, frames: number): Promise<string[]> {
+  const args = [pathOf('tests/bench/traced_heap.py'), `${TRACES}`, `${frames}`];
+  const target: Target = spawn(python, args, { stdio: ['pipe', 'pipe', 'inherit'] });
+  const lines = createInterface(target.stdout)[Symbol.asyncIterator]();
+  const nextLine = async () => JSON.parse((await lines.next()).value as string);
+  try {
+    await nextLine();
+    const outside: Outside[] = [];
+    for (let i = 0; i < RUNS; i++) outside.push(readOutside(target.pid ?? 0));
+    const inside: Inside[] = [];
+    for (let i = 0; i < RUNS; i++) {
+      target.stdin.write('snapshot\n');
+      inside.push((await nextLine()) as Inside);
+    }
+    return formatRows(frames, outside, inside);
+  } finally {
+    target.stdin.end();
+    await once(target, 'exit');
+  }
+}
+
+function formatRows(frames: number, outside: readonly Outside[], inside: readonly Inside[]) {
+  const least = (values: readonly number[]): number => Math.min(...values);
+  const outsideMs = least(outside.map(({ ms }) => ms));
+  const pauseMs = least(outside.map(({ report }) => report.capture.pauseMs));
+  const [{ report }] = outside;
+  const snapshotMs = least(inside.map((run) => run.snapshotMs));
+  const bothMs = least(inside.map((run) => run.snapshotMs + run.statisticsMs));
+  const grown = inside[0].grownBytes;
+  const cells = [
+    `${frames}`,
+    `${report.tracer?.traces}`,
+    `${(outsideMs / 1000).toFixed(2)} s`,
+    `${pauseMs.toFixed(0)} ms`,
+    `${(snapshotMs / 1000).toFixed(2)} s`,
+    `${(bothMs / 1000).toFixed(2)} s`,
+    `${Math.round(grown / 1e6)} MB`,
+    `**${(snapshotMs / pauseMs).toFixed(1)}**`,
+    `${(bothMs / outsideMs).toFixed(1)}`,
+  ];
+  return [`| ${cells.join(' | ')} |`];
+}
+
+const { values } = parseArgs({
+  options: { write: { type: 'boolean', default: false }, python: { type: 'string' } },
+});
+const python = values.python ?? findPyenvVersions().at(-1)?.program ?? 'python3';
+const version = spawnSync(python, ['-V'], { encoding: 'utf8' }).stdout.trim();
+const loadBefore = loadavg()[0].toFixed(1);
+const rows = [...(await measure(python, 1)), ...(await measure(python, 10))];
+const text = [
+  `- Command: \`tsx scripts/bench-traces.ts${values.write ? ' --write' : ''}\`, ${new Date().toISOString().slice(0, 10)}.`,
+  `- Machine: ${cpus().length} cores (${cpus()[0].model.trim()}), Linux ${release()}; Node.js ${process.versions.node}; ${version}. Load average when it began ${loadBefore}, at the end ${loadavg()[0].toFixed(1)}.`,
+  `- Target: tests/bench/traced_heap.py; times are the least of ${RUNS} runs.`,
+  '',
+  '| frames | traces | `leakscope allocations`, start to end | ... pause of the target | `take_snapshot()` | ... and `statistics()` | ... memory in the target | **`take_snapshot()` / pause** (goal: over 5) | ... and `statistics()` / start to end |',
+  '| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |',
+  ...rows,
+].join('\n');
+console.log(text);
+if (values.write) {
+  const file = pathOf('docs/benchmarks.md');
+  const all = readFileSync(file, 'utf8');
+  writeFileSync(file, replaceBetweenMarkers(all, 'bench-traces', `\n${text}\n`));
+}
