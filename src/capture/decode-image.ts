@@ -2,6 +2,7 @@
 // and the collector's lists, decodes all objects, and names the roots. Works on a live process's copy and, later, on the
 // memory of a core file alike.
 
+import { setBit } from '../base/bit-set.ts';
 import { Problems } from '../base/problems.ts';
 import { findCollectorState } from '../cpython/collector-state.ts';
 import { interpreterOffset } from '../cpython/field-shifts.ts';
@@ -94,7 +95,11 @@ export async function decodeImage(options: DecodeImageOptions): Promise<HeapGrap
   const writePreview = makePreviewWriter(runtime.layout);
   const collector = findCollectorState(image, runtime);
   const sorted = sortFound(found, roots);
-  const { tracer, traces, method: tracerMethod } = readTraces(image, location, problems);
+  const {
+    tracer,
+    traces,
+    method: tracerMethod,
+  } = readTraces(image, location, problems, (word) => setBit(finder.admission.ownedBits, word));
   const graphTraces = traces === undefined ? undefined : buildGraphTraces(traces, sorted, location);
   if (options.native !== undefined) await onProgress('looking for lost memory', 0);
   const outside =

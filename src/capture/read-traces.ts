@@ -6,6 +6,7 @@ import { PairIndex } from '../base/pair-index.ts';
 import { Problems } from '../base/problems.ts';
 import type { RuntimeLocation } from '../cpython/find-runtime.ts';
 import { findFunctionNames } from '../cpython/function-names.ts';
+import type { OwnBlock } from '../cpython/hashtables.ts';
 import { findTracer } from '../cpython/tracemalloc-state.ts';
 import { decodeTraces } from '../cpython/tracemalloc-tables.ts';
 import type { AllocationTraces, GraphTraces, TracerState } from '../graph/allocation-traces.ts';
@@ -30,17 +31,18 @@ export interface TraceCapture {
   capture: CaptureFacts;
 }
 
-/** Never throws. Some 0.3 microseconds a trace. */
+/** `own` is told of the tracer's own blocks. Never throws. Some 0.3 microseconds a trace. */
 export function readTraces(
   image: MemoryImage,
   location: RuntimeLocation,
   problems: Problems,
+  own?: OwnBlock,
 ): FoundTraces {
   const found = findTracer(image, location);
   if (found.state === 'off') return { tracer: { state: 'off' } };
   if (found.state === 'unreadable') return { tracer: found };
   try {
-    const traces = decodeTraces(image, location, found, problems);
+    const traces = decodeTraces(image, location, found, problems, own);
     return { tracer: { state: 'on' }, traces, problems, method: found.method };
   } catch (error) {
     if (!(error instanceof MemoryReadError)) throw error;

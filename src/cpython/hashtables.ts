@@ -22,6 +22,9 @@ export interface HashTable {
   valueBytes: number;
 }
 
+/** Told of the word at which each block begins that belongs to a table. */
+export type OwnBlock = (word: number) => void;
+
 /** The table at `address`, if what lies there may be one. Throws MemoryReadError. */
 export function findHashTable(
   image: MemoryImage,
@@ -64,6 +67,7 @@ export function collectEntries(
   image: MemoryImage,
   table: HashTable,
   problems: Problems,
+  own?: OwnBlock,
 ): Uint32Array {
   const { halves } = image;
   const { bucketCount, entryCount } = table;
@@ -71,6 +75,8 @@ export function collectEntries(
   const entries = new Uint32Array(limit);
   let count = 0;
   const firstBucket = image.wordAtAddress(table.buckets);
+  own?.(image.wordAtAddress(table.address));
+  own?.(firstBucket);
   for (let bucket = 0; bucket < bucketCount && count < limit; bucket++) {
     let lo = halves[(firstBucket + bucket) * 2];
     let hi = halves[(firstBucket + bucket) * 2 + 1];
@@ -79,6 +85,7 @@ export function collectEntries(
       // An entry has four words.
       if (word === 0 || (lo & 7) !== 0 || word + 4 > image.runEnd(word)) break;
       entries[count++] = word;
+      own?.(word);
       lo = halves[word * 2];
       hi = halves[word * 2 + 1];
     }
