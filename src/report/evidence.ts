@@ -30,6 +30,8 @@ export interface CaptureEvidence {
   collector: HeapGraph['capture']['collector'];
   /** What there was outside of Python objects; undefined if the capture did not look. */
   native: NativeSample | undefined;
+  /** What tracemalloc's own tables take; 0 where it is off. */
+  tracerBytes: number;
   problems: ProblemLine[];
 }
 
@@ -88,6 +90,7 @@ export class EvidenceCollector {
       freeInPymallocBytes: graph.capture.freeInPymallocBytes,
       collector: graph.capture.collector,
       native: graph.native === undefined ? undefined : sampleNative(graph, graph.native),
+      tracerBytes: graph.traces?.facts.tracerBytes ?? 0,
       problems: buildProblems(graph.capture.problems),
     });
     this.last = { graph, tree, garbage };

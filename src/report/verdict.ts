@@ -25,6 +25,8 @@ const MINOR_SHARE = 0.05;
 const GOOD_COVERAGE = 0.98;
 
 const HOUR_MS = 3_600_000;
+/** Less of the tracer's tables is not worth a line. */
+const NOTABLE_TRACER_BYTES = 65_536;
 
 /** O(nodes + edges) of the last graph. */
 export function judgeHunt(evidence: HuntEvidence): HuntReport {
@@ -44,7 +46,7 @@ export function judgeHunt(evidence: HuntEvidence): HuntReport {
   const { suspects, findings } = buildSuspects(context, growth);
   const cycles = buildCycleSuspect(context);
   if (cycles.suspect !== undefined) suspects.push(cycles.suspect);
-  findings.push(...cycles.findings, ...describeRetries(evidence));
+  findings.push(...cycles.findings, ...describeRetries(evidence), ...describeTracer(evidence));
   const native = judgeNative(context, suspects);
   suspects.push(...native.suspects);
   findings.push(...native.findings);
@@ -103,6 +105,14 @@ function describeRetries({ retries }: HuntEvidence): HuntReport['findings'] {
     const text = `capture ${capture + 1} failed ${times} and was tried again: ${failed[0].reason}`;
     return { kind: 'capture-repeated', bytes: null, text };
   });
+}
+
+/** tracemalloc keeps a record of each block: what grows makes its tables grow, and a hunt must say so. */
+function describeTracer({ captures }: HuntEvidence): HuntReport['findings'] {
+  const grown = captures[captures.length - 1].tracerBytes - captures[0].tracerBytes;
+  if (grown < NOTABLE_TRACER_BYTES) return [];
+  const text = `${formatBytes(grown)} of the growth are tracemalloc's own tables: they go when it is switched off`;
+  return [{ kind: 'tracer', bytes: grown, text }];
 }
 
 /** Growth in bytes that is no suspect's. */

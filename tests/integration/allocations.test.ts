@@ -220,6 +220,22 @@ describeEachPython('a hunt while tracemalloc is on', (python) => {
       { file: '<string>', line: lineOf('kept.append'), function: '<module>' },
     ]);
   });
+
+  test('takes what the tracer itself needs for no leak, and says how much it is', async () => {
+    const target = await startPython(python, LEAK);
+    running = target as RunningPython<Ready>;
+
+    const report = await huntRounds(target.pid, async () => {
+      for (let i = 0; i < 10; i++) {
+        target.send('go');
+        await target.nextLine();
+      }
+    });
+
+    expect(report.suspects.map(({ kind }) => kind)).toEqual(['retained']);
+    const tracer = report.findings.find(({ kind }) => kind === 'tracer');
+    expect(tracer?.bytes).toBeGreaterThan(65_536);
+  });
 });
 
 const BUSY = `
