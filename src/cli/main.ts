@@ -6,6 +6,7 @@ import { Command, CommanderError } from 'commander';
 import { UsageError, UserError } from '../base/errors.ts';
 import { leakscopeVersion } from '../report/version.ts';
 import { addCaptureCommand } from './capture.ts';
+import { addConsoleCommand } from './console.ts';
 import { addDemoCommand } from './demo.ts';
 import { addDoctorCommand } from './doctor.ts';
 import { addGraphCommand } from './graph.ts';
@@ -17,6 +18,7 @@ import { addNativeCommand } from './native.ts';
 import { addNewCommand } from './new.ts';
 import { addPathCommand } from './path.ts';
 import { addPsCommand } from './ps.ts';
+import { addRunCommand } from './run.ts';
 import { Session } from './session.ts';
 import { addShowCommand } from './show.ts';
 import { addTopCommand } from './top.ts';
@@ -24,7 +26,7 @@ import { addValgrindCommand } from './valgrind.ts';
 
 const BUG = 70;
 /** Commands that take `-- CMD ...`. */
-const PROGRAM_STARTERS = ['hunt', 'valgrind', 'heaptrack'];
+const PROGRAM_STARTERS = ['hunt', 'valgrind', 'heaptrack', 'run'];
 
 function buildProgram(session: Session): Command {
   const program = new Command('leakscope')
@@ -57,6 +59,8 @@ function buildProgram(session: Session): Command {
     addNativeCommand,
     addValgrindCommand,
     addHeaptrackCommand,
+    addConsoleCommand,
+    addRunCommand,
     addDemoCommand,
   ];
   for (const add of adders) add(program, session);

@@ -153,14 +153,14 @@ async function runPendingCall(injection: Injection): Promise<AcceptedAgent> {
   if (waitsInEpoll(pid)) injection.undoNudge = wakeEpoll(python);
   const agent = await waitForAgent(injection, injection.deadline - performance.now());
   if (agent !== undefined) return agent;
-  throw notRun(injection);
+  throw await notRun(injection);
 }
 
 async function runScript(injection: Injection): Promise<AcceptedAgent> {
   const { python, options } = injection;
   const [main, ...others] = listScriptThreads(python);
   const leftMs = () => injection.deadline - performance.now();
-  if (main === undefined) throw notRun(injection);
+  if (main === undefined) throw await notRun(injection);
   const early = await runOnThread(
     injection,
     main,
@@ -175,7 +175,7 @@ async function runScript(injection: Injection): Promise<AcceptedAgent> {
   }
   const last = await runOnThread(injection, main, 'the main thread', leftMs());
   if (last !== undefined) return last;
-  throw notRun(injection);
+  throw await notRun(injection);
 }
 
 async function runOnThread(
@@ -249,7 +249,7 @@ const ended = (pid: number): AccessError =>
     next: 'Run `leakscope ps` to see the processes that run.',
   });
 
-function notRun({ python, channel, options, armed }: Injection): AccessError {
+async function notRun({ python, channel, options, armed }: Injection): Promise<AccessError> {
   const { pid } = python;
   const seconds = (options.timeoutMs ?? DEFAULT_TIMEOUT_MS) / 1000;
   if (armed !== undefined && isTaken(armed)) {
@@ -260,6 +260,8 @@ function notRun({ python, channel, options, armed }: Injection): AccessError {
       next: 'Read it from outside instead: leakscope hunt, show, path.',
     });
   }
+  // It has just been stopped and continued: what it waits for shows a moment later.
+  await sleepOn(undefined)(POLL_MS);
   return new AccessError({
     fact: `Process ${pid} ran no Python code within ${seconds} s, so the call was taken back`,
     reason: describeMainThread(pid),

@@ -4,6 +4,9 @@ import type { Socket } from 'node:net';
 import { AccessError } from '../base/errors.ts';
 import { type LineReader, parseObject } from './protocol.ts';
 
+/** How long the agent may take to end. */
+const CLOSE_LIMIT_MS = 2000;
+
 /** What an operation gave: its fields are the target's word and unchecked. */
 export type Reply = Readonly<Record<string, unknown>>;
 
@@ -97,15 +100,20 @@ export class RemoteSession {
     return found === true;
   }
 
-  /** Ends the agent's threads; resolves when the connection is closed on both sides. */
-  async close(): Promise<void> {
-    if (!this.isOpen) return;
+  /** Ends the agent's threads; resolves to whether they have ended: false while a command cannot be interrupted. */
+  async close(): Promise<boolean> {
+    if (!this.isOpen) return true;
+    let isTidy = true;
     const closed = new Promise<void>((resolve) => this.socket.once('close', () => resolve()));
     this.socket.end(`${JSON.stringify({ op: 'close' })}\n`);
-    const timer = setTimeout(() => this.socket.destroy(), 2000);
+    const timer = setTimeout(() => {
+      isTidy = false;
+      this.socket.destroy();
+    }, CLOSE_LIMIT_MS);
     await closed;
     clearTimeout(timer);
     this.end();
+    return isTidy;
   }
 
   /** For exits that cannot wait. */
