@@ -6,15 +6,14 @@ import { UserError } from '../base/errors.ts';
 import { interpreterOffset } from '../cpython/field-shifts.ts';
 import type { Address } from '../memory/memory-reader.ts';
 import { findProcText } from '../memory/process-status.ts';
-import type { Armed, ArmOptions } from './arm-pending-call.ts';
+import { type Armed, type ArmOptions, tries } from './arm-pending-call.ts';
+import { isOfDeadOwner } from './channel-folder.ts';
 import { listThreadStates } from './pending-queue.ts';
 import { cannotRun, type RemotePython } from './remote-python.ts';
 import { int32Bytes } from './target-writer.ts';
 
 /** _PY_EVAL_PLEASE_STOP_BIT of PyThreadState.eval_breaker. */
 const PLEASE_STOP_BIT = 1 << 5;
-const TRIES = 200;
-const RETRY_MS = 3;
 const MAX_OFFSET = 1 << 20;
 
 interface DebuggerSupport {
@@ -54,7 +53,7 @@ export async function armDebuggerScript(
   path: string,
   thread: Address,
   where: string,
-  { sleep }: ArmOptions,
+  options: ArmOptions,
 ): Promise<Armed> {
   const support = readDebuggerSupport(python);
   const { memory } = python.target;
@@ -66,30 +65,32 @@ export async function armDebuggerScript(
   const pending = base + support.debugger_pending_call;
   const pathAt = base + support.debugger_script_path;
   const isThere = () => !isListLocked(python) && listThreadStates(python).includes(thread);
-  for (let attempt = 0; attempt < TRIES; attempt++) {
-    if (attempt > 0) await sleep(RETRY_MS);
-    let isArmed = false;
-    const place = () => {
-      if (!isThere() || memory.readI32(pending) !== 0) return;
-      const evalBreaker = thread + support.eval_breaker;
-      python.writer.write(pathAt, script);
-      python.writer.write(pending, int32Bytes(1));
-      python.writer.write(evalBreaker, int32Bytes(memory.readI32(evalBreaker) | PLEASE_STOP_BIT));
-      isArmed = true;
-    };
+  let isArmed = false;
+  const place = () => {
+    if (!isThere()) return;
+    const isLeftover = isOfDeadOwner(memory.findCString(pathAt, script.length + 64) ?? '');
+    if (memory.readI32(pending) !== 0 && !isLeftover) return;
+    const evalBreaker = thread + support.eval_breaker;
+    python.writer.write(pathAt, script);
+    python.writer.write(evalBreaker, int32Bytes(memory.readI32(evalBreaker) | PLEASE_STOP_BIT));
+    // The last write decides: a leakscope that dies before it has changed nothing that anybody looks at.
+    python.writer.write(pending, int32Bytes(1));
+    isArmed = true;
+  };
+  for await (const _ of tries(options)) {
     try {
       python.target.withFrozen(place);
     } catch (error) {
       if (!isArmed || !(error instanceof UserError)) throw error;
     }
     if (isArmed) break;
-    if (attempt + 1 === TRIES) {
-      throw cannotRun(
-        python.pid,
-        'the script of another debugger is waiting in it, or the thread has ended',
-        'Try again later.',
-      );
-    }
+  }
+  if (!isArmed) {
+    throw cannotRun(
+      python.pid,
+      'the script of another debugger is waiting in it, or its thread has ended',
+      'Try again later.',
+    );
   }
   const zeros = new Uint8Array(script.length);
   const frozen = (use: () => void) => {

@@ -2,14 +2,16 @@
 // still, and takes it out again if it was not made in time. The line lies in memory of the process that nobody uses.
 // Source: Python/ceval.c, ceval_gil.c, pythonrun.c (PyRun_SimpleStringFlags).
 //
-// Order of writes: the text, the entry, the ends of the queue, the flag that makes the interpreter look. A leakscope that
-// dies between two of them leaves nothing that dangles.
+// Order of writes: the text, the entry, the flag that makes the interpreter look, the ends of the queue. The last decides: a
+// leakscope that dies before it has changed nothing that anybody looks at, one that dies after it has left a whole call.
 
 import { UserError } from '../base/errors.ts';
 import type { Address } from '../memory/memory-reader.ts';
+import { LINE_START } from './bootstrap.ts';
+import { isOfDeadOwner } from './channel-folder.ts';
 import { openPendingQueue, type PendingQueue } from './pending-queue.ts';
 import { cannotRun, type RemotePython } from './remote-python.ts';
-import { findSlack, findZeroBytes } from './scratch.ts';
+import { clearLeftovers, findSlack, findZeroBytes } from './scratch.ts';
 
 /** A call that waits to be made. */
 export interface Armed {
@@ -26,26 +28,40 @@ export interface Armed {
 export interface ArmOptions {
   /** Waits between tries while the program's own calls are in the queue. */
   sleep(ms: number): Promise<void>;
+  /** How long to go on trying. */
+  limitMs: number;
 }
 
-const TRIES = 200;
-const RETRY_MS = 3;
+const FIRST_RETRY_MS = 3;
+const LAST_RETRY_MS = 50;
+
+/** Times at which to try again: soon at first, then no more than 20 times a second, since each try is a pause. */
+export async function* tries({ sleep, limitMs }: ArmOptions): AsyncGenerator<number> {
+  const deadline = performance.now() + limitMs;
+  for (let attempt = 0, waitMs = FIRST_RETRY_MS; ; attempt++, waitMs *= 1.3) {
+    yield attempt;
+    if (performance.now() > deadline) return;
+    await sleep(Math.min(waitMs, LAST_RETRY_MS));
+  }
+}
 
 /** Throws UnsupportedError where the process is not exactly as expected; then nothing was written. */
 export async function armPendingCall(
   python: RemotePython,
   line: string,
-  { sleep }: ArmOptions,
+  options: ArmOptions,
 ): Promise<Armed> {
   const queue = openPendingQueue(python);
   const func = findSimpleString(python);
   const text = Buffer.from(`${line}\0`, 'latin1');
   let obstacle: string | undefined;
-  for (let attempt = 0; attempt < TRIES; attempt++) {
-    if (attempt > 0) await sleep(RETRY_MS);
+  for await (const _ of tries(options)) {
     let placed: Placed | undefined;
     const place = () => {
       obstacle = queue.findObstacle();
+      if (obstacle !== undefined && retractLeftover(python, queue, func)) {
+        obstacle = queue.findObstacle();
+      }
       if (obstacle === undefined) placed = putCall(python, queue, func, text);
     };
     try {
@@ -58,7 +74,7 @@ export async function armPendingCall(
   }
   throw cannotRun(
     python.pid,
-    `in ${TRIES} tries ${obstacle ?? 'it could not be stopped'}`,
+    `${obstacle ?? 'it could not be stopped'}, and that did not change in time`,
     'Try again later.',
   );
 }
@@ -77,6 +93,7 @@ function putCall(
 ): Placed {
   const slot = queue.readSlot();
   const ranges = [...findSlack(python), ...queue.spareRanges(slot)];
+  clearLeftovers(python, ranges);
   // One more byte than the text, so that it ends with a zero whatever lies behind it.
   const arg = findZeroBytes(python, ranges, text.length + 1);
   if (arg === undefined) {
@@ -89,6 +106,14 @@ function putCall(
   python.writer.write(arg, text);
   queue.put(slot, func, arg);
   return { slot, arg, byteCount: text.length };
+}
+
+/** Takes out a call that a leakscope that was killed has left waiting. */
+function retractLeftover(python: RemotePython, queue: PendingQueue, func: Address): boolean {
+  const call = queue.findOnlyCall();
+  if (call?.func !== func) return false;
+  const line = python.target.memory.findCString(call.arg) ?? '';
+  return line.startsWith(LINE_START) && isOfDeadOwner(line) && queue.retract(call.slot);
 }
 
 function armed(python: RemotePython, queue: PendingQueue, placed: Placed): Armed {

@@ -13,7 +13,6 @@ import {
   fchownSync,
   fstatSync,
   lchownSync,
-  lstatSync,
   mkdirSync,
   openSync,
   readdirSync,
@@ -23,11 +22,12 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { AccessError } from '../base/errors.ts';
-import { findProcess, findProcessStat } from '../memory/process-status.ts';
+import { findProcessStat, findProcText, findStatusField } from '../memory/process-status.ts';
 
 /** Where programs may write, in this order. */
 const PLACES = ['tmp', 'dev/shm', 'var/tmp', 'run'];
-const NAME = /^leakscope-([0-9a-z]+)-([0-9a-z]+)-([0-9a-z]+)-[0-9a-f]{8}$/;
+const NAME = /^leakscope-[0-9a-z]+-[0-9a-z]+-[0-9a-z]+-[0-9a-f]{8}$/;
+const NAME_WITHIN = /leakscope-([0-9a-z]+)-([0-9a-z]+)-([0-9a-z]+)-[0-9a-f]{8}/;
 const FILES = ['s', 'a.py', 'b.py'];
 const FOLDER_FLAGS = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW;
 const MAX_LEFTOVERS = 100;
@@ -63,11 +63,12 @@ export function createChannelFolder(pid: number): ChannelFolder {
   });
 }
 
+/** Effective user and group. Those of /proc/PID are root's where the process is not dumpable. */
 function findOwner(pid: number): { uid: number; gid: number } {
-  const uid = findProcess(pid)?.uid ?? -1;
-  const status = lstatSync(`/proc/${pid}`);
-  // The files of a process that is not dumpable belong to root.
-  return { uid: uid < 0 ? status.uid : uid, gid: status.gid };
+  const status = findProcText(`/proc/${pid}/status`) ?? '';
+  const effective = (field: string): number =>
+    Number(findStatusField(status, field)?.split(/\s+/)[1] ?? -1);
+  return { uid: effective('Uid'), gid: effective('Gid') };
 }
 
 function createIn(pid: number, place: string, uid: number, gid: number): ChannelFolder {
@@ -169,16 +170,19 @@ function makeName(): string {
 
 const ownNamespace = (): number => Number(/\d+/.exec(readlinkSync('/proc/self/ns/pid'))?.[0] ?? 0);
 
+/** Whether a text names the folder of a leakscope of our pid namespace that no longer runs. */
+export function isOfDeadOwner(text: string): boolean {
+  const match = NAME_WITHIN.exec(text);
+  if (match === null) return false;
+  const [namespace, pid, startTime] = match.slice(1, 4).map((part) => Number.parseInt(part, 36));
+  return namespace === ownNamespace() && findProcessStat(pid)?.startTimeTicks !== startTime;
+}
+
 /** Folders of leakscopes that were killed; those of other users, pid namespaces and living owners stay. */
 function removeLeftovers(parent: number): void {
   const path = `/proc/self/fd/${parent}`;
-  const names = readdirSync(path).filter((name) => NAME.test(name));
+  const names = readdirSync(path).filter((name) => NAME.test(name) && isOfDeadOwner(name));
   for (const name of names.slice(0, MAX_LEFTOVERS)) {
-    const [namespace, pid, startTime] = (NAME.exec(name) as RegExpExecArray)
-      .slice(1, 4)
-      .map((part) => Number.parseInt(part, 36));
-    if (namespace !== ownNamespace()) continue;
-    if (findProcessStat(pid)?.startTimeTicks === startTime) continue;
     let folder: number | undefined;
     try {
       folder = openSync(`${path}/${name}`, FOLDER_FLAGS);

@@ -146,7 +146,10 @@ function takeBack(injection: Injection): void {
 async function runPendingCall(injection: Injection): Promise<AcceptedAgent> {
   const { python, channel, options } = injection;
   const { pid } = python;
-  injection.armed = await armPendingCall(python, channel.line, { sleep: sleepOn(options.signal) });
+  injection.armed = await armPendingCall(python, channel.line, {
+    sleep: sleepOn(options.signal),
+    limitMs: injection.deadline - performance.now(),
+  });
   options.onProgress?.(`waiting for process ${pid} to come by`);
   const early = await waitForAgent(injection, IDLE_MS);
   if (early !== undefined) return early;
@@ -186,7 +189,8 @@ async function runOnThread(
 ): Promise<AcceptedAgent | undefined> {
   const { python, channel, options } = injection;
   const sleep = sleepOn(options.signal);
-  const armed = await armDebuggerScript(python, channel.scriptPath, thread, where, { sleep });
+  const limits = { sleep, limitMs: injection.deadline - performance.now() };
+  const armed = await armDebuggerScript(python, channel.scriptPath, thread, where, limits);
   injection.armed = armed;
   options.onProgress?.(`waiting for process ${python.pid} to come by`);
   const agent = await waitForAgent(injection, limitMs);

@@ -24,6 +24,8 @@ const DISTANCE_ENTRIES = 8;
 export interface PendingQueue {
   /** Why no call can be added just now; undefined if it can. Throws UnsupportedError if it is no such queue. */
   findObstacle(): string | undefined;
+  /** The call that waits, if it is the only one. */
+  findOnlyCall(): { slot: number; func: Address; arg: Address } | undefined;
   /** The slot that the next call takes. */
   readSlot(): number;
   /** Slots that are used last, for text. */
@@ -102,6 +104,12 @@ function plainRing(python: RemotePython): PendingQueue {
       }
       return undefined;
     },
+    findOnlyCall: () => {
+      const slot = memory.readI32(at('first'));
+      if (memory.readI32(at('last')) !== (slot + 1) % RING_ENTRIES) return undefined;
+      const entry = slotAddress(slot);
+      return { slot, func: memory.readAddress(entry), arg: memory.readAddress(entry + 8) };
+    },
     readSlot: () => memory.readI32(at('last')),
     spareRanges: (slot) =>
       spareSlots(slot, RING_ENTRIES, DISTANCE_ENTRIES).map(([from, to]) => ({
@@ -111,8 +119,8 @@ function plainRing(python: RemotePython): PendingQueue {
     put: (slot, func, arg) => {
       writer.write(slotAddress(slot) + 8, addressBytes(arg));
       writer.write(slotAddress(slot), addressBytes(func));
-      writeEnds((slot + 1) % RING_ENTRIES, 1);
       writer.write(evalBreaker, int32Bytes(1));
+      writeEnds((slot + 1) % RING_ENTRIES, 1);
     },
     isTaken: (slot, arg) =>
       memory.readI32(at('first')) !== slot || memory.readAddress(slotAddress(slot) + 8) !== arg,
@@ -167,6 +175,13 @@ function countedRing(python: RemotePython): PendingQueue {
       }
       return undefined;
     },
+    findOnlyCall: () => {
+      if (memory.readI32(at('npending')) !== 1) return undefined;
+      const slot = memory.readI32(at('first'));
+      const field = (name: string): Address =>
+        memory.readAddress(slotAddress(slot) + layout.offset(`_pending_call.${name}`));
+      return { slot, func: field('func'), arg: field('arg') };
+    },
     readSlot: () => memory.readI32(at('next')),
     spareRanges: (slot) =>
       spareSlots(slot, MAX_313, MAX_313 / 2).map(([from, to]) => ({
@@ -179,10 +194,10 @@ function countedRing(python: RemotePython): PendingQueue {
       writer.write(entry + layout.offset('_pending_call.arg'), addressBytes(arg));
       writer.write(entry + layout.offset('_pending_call.func'), addressBytes(func));
       writer.write(entry + layout.offset('_pending_call.flags'), int32Bytes(0));
-      writeEnds((slot + 1) % MAX_313, 1);
       for (const { address, low } of breakers) {
         writer.write(address, int32Bytes(low | CALLS_TO_DO_BIT));
       }
+      writeEnds((slot + 1) % MAX_313, 1);
     },
     isTaken: (slot, arg) =>
       memory.readAddress(slotAddress(slot) + layout.offset('_pending_call.arg')) !== arg,

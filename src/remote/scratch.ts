@@ -5,6 +5,8 @@
 import { PT_LOAD } from '../memory/elf.ts';
 import { PAGE_SIZE } from '../memory/memory-image.ts';
 import type { Address } from '../memory/memory-reader.ts';
+import { LINE_START } from './bootstrap.ts';
+import { isOfDeadOwner } from './channel-folder.ts';
 import type { RemotePython } from './remote-python.ts';
 
 const PF_W = 2;
@@ -26,6 +28,22 @@ export function findZeroBytes(
     }
   }
   return undefined;
+}
+
+/** Removes the lines of leakscopes that were killed. For use while the target stands still and no call refers to them. */
+export function clearLeftovers(
+  python: RemotePython,
+  ranges: readonly { start: Address; end: Address }[],
+): void {
+  for (const { start, end } of ranges) {
+    const bytes = Buffer.from(python.target.memory.bytesAt(start, end - start));
+    for (let at = bytes.indexOf(LINE_START); at >= 0; at = bytes.indexOf(LINE_START, at + 1)) {
+      const zero = bytes.indexOf(0, at);
+      const line = bytes.toString('latin1', at, zero < 0 ? undefined : zero);
+      if (!isOfDeadOwner(line)) continue;
+      python.writer.write(start + at, new Uint8Array(line.length));
+    }
+  }
 }
 
 /** Behind .bss, up to the end of its page; empty where that page is not writable. */
