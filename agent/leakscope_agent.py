@@ -629,27 +629,29 @@ def _plain_help(thing):
 
 def _is_incomplete(source):
     """Whether a line more may complete it; as codeop does it, but without touching the filters of `warnings`."""
+    if all(line.strip() == "" or line.lstrip().startswith("#") for line in source.split("\n")):
+        return False
     flags = _DONT_IMPLY_DEDENT | _AWAIT
+    if sys.version_info >= (3, 11):
+        flags |= _ALLOW_INCOMPLETE
     failures = []
-    newer = sys.version_info >= (3, 11)
     for ending in ("", "\n", "\n\n"):
         try:
-            compile(source + ending, "<console>", "single", flags | (_ALLOW_INCOMPLETE if newer else 0), True)
+            compile(source + ending, "<console>", "single", flags, True)
         except SyntaxError as error:
-            failures.append(error)
-            if newer and "incomplete input" in str(error):
+            if "incomplete input" in str(error):
                 return True
             if "multiple statements" in str(error):
                 return False
+            failures.append(repr(error))
         except (ValueError, OverflowError, MemoryError):
             return False
         else:
-            # What compiles only with more empty lines wants one.
-            return ending == "\n\n"
-    texts = [repr(error) for error in failures[1:]]
-    if all("was never closed" in text for text in texts):
+            # What compiles only with an empty line more is waiting for it.
+            return ending != ""
+    if all("was never closed" in failure for failure in failures[1:]):
         return True
-    return texts[0] != texts[1]
+    return failures[1] != failures[2]
 
 
 def _describe(error):

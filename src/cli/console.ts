@@ -7,7 +7,7 @@ import { UsageError } from '../base/errors.ts';
 import { cutMiddle, formatNumberOf, sanitizeText } from '../base/format.ts';
 import { findProcess } from '../memory/process-status.ts';
 import { hasCooperativeAgent, openRemote } from '../remote/open-remote.ts';
-import type { RemoteSession, Reply } from '../remote/remote-session.ts';
+import { AgentError, type RemoteSession, type Reply } from '../remote/remote-session.ts';
 import type { ConsoleReport } from '../report/console-schema.ts';
 import { runConsoleCommand } from './console-commands.ts';
 import { runInteractive } from './console-repl.ts';
@@ -138,7 +138,14 @@ async function readStdin(): Promise<string> {
 
 async function runCode(code: string, remote: RemoteSession, session: Session): Promise<void> {
   if (/^\s*%\w/.test(code)) {
-    const text = await runConsoleCommand(code, remote, session);
+    const text = await runConsoleCommand(code, remote, session).catch((error: unknown) => {
+      if (!(error instanceof AgentError)) throw error;
+      throw new UsageError({
+        fact: `The console in process ${remote.pid} could not do that`,
+        reason: sanitizeText(error.message),
+        next: 'leakscope console PID -c %help lists the commands.',
+      });
+    });
     const { pid, python, how } = remote;
     const report: ConsoleReport = {
       ...{ schema: 'leakscope/console@1', pid, python, how, value: null },

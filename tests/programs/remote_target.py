@@ -91,7 +91,9 @@ def printing():
     number = 0
     ready()
     while True:
-        print("app", number, flush=True)
+        # One write: lines of the thread that answers must not come into the middle of it.
+        sys.stdout.write("app %d\n" % number)
+        sys.stdout.flush()
         number += 1
         work[0] += 1
         time.sleep(0.02)
@@ -111,6 +113,24 @@ def event_loop(idle):
         while True:
             await asyncio.sleep(3600 if idle else 0.02)
             work[0] += 1
+
+    asyncio.run(main())
+
+
+def serving():
+    import asyncio
+
+    async def answer_request(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello")
+        await writer.drain()
+        writer.close()
+
+    async def main():
+        server = await asyncio.start_server(answer_request, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        os.write(1, (json.dumps({"pid": os.getpid(), "port": port}) + "\n").encode())
+        await asyncio.sleep(3600)
 
     asyncio.run(main())
 
@@ -137,4 +157,5 @@ threading.Thread(target=answer, daemon=True).start()
     "idle": lambda: event_loop(True),
     "asyncio": lambda: event_loop(False),
     "forked": forked,
+    "serving": serving,
 }[MODE]()

@@ -15,7 +15,8 @@ export type Mode =
   | 'printing'
   | 'idle'
   | 'asyncio'
-  | 'forked';
+  | 'forked'
+  | 'serving';
 
 export interface TargetState {
   names: string[];
