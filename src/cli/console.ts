@@ -20,6 +20,7 @@ import { parsePid } from './target.ts';
 interface ConsoleOptions extends OutputOptions {
   code?: string;
   yes?: boolean;
+  nudge?: boolean;
   timeout: number;
 }
 
@@ -35,6 +36,10 @@ export function addConsoleCommand(program: Command, session: Session): void {
     .argument('<pid>', 'a running Python process')
     .option('-c, --code <code>', 'run this code (or % command), print what it gives, and leave')
     .option('--yes', 'do not ask before code is run in the process')
+    .option(
+      '--nudge',
+      'wake a main thread that waits, by a SIGINT that is made harmless before (3.12 and later)',
+    )
     .option('--timeout <duration>', 'how long the process may take to come by', parseDuration, 10)
     .action((pid: string, options: ConsoleOptions) => {
       session.useOutput(options);
@@ -53,7 +58,7 @@ export function addConsoleCommand(program: Command, session: Session): void {
 This is one of the commands that change the process. It stops it for some milliseconds and writes about 300 bytes to its
 memory: one call, which starts a thread. The thread connects to a socket that only you and the process can open, and runs
 what you type. At the end the thread, the socket and the bytes are gone. If the process does not come by in time, the
-call is taken back. A program that was started with leakscope run -- CMD has the thread already: nothing is written then.
+call is taken back. --nudge: during some 300 ms a real Ctrl-C for the program is lost. A program that was started with leakscope run -- CMD has the thread already: nothing is written then.
 
 Exit code: 0, or ${RAISED} if the code raised an exception; 2 wrong arguments, 3 refused or not run in time, 4 unsupported.`,
   );
@@ -73,6 +78,7 @@ async function runConsole(pid: number, options: ConsoleOptions, session: Session
   const code = isInteractive ? undefined : (options.code ?? (await readStdin()));
   const remote = await openRemote(pid, {
     timeoutMs: options.timeout * 1000,
+    nudge: options.nudge === true,
     signal: session.signal,
     onProgress: (text) => session.progress(text),
     atExit: (cleanup) => session.atExit(cleanup),

@@ -95,7 +95,7 @@ function reportError(error: unknown, session: Session, commandName = ''): void {
   const text = error instanceof Error ? error.message : String(error);
   process.stderr.write(
     `leakscope: sorry, this is a bug in leakscope ${leakscopeVersion}: ${text.split('\n')[0]}\n` +
-      'The target was not changed. Please report it with the output of LEAKSCOPE_DEBUG=1 leakscope ...\n',
+      `${commandName === 'console' ? '' : 'The target was not changed. '}Please report it with the output of LEAKSCOPE_DEBUG=1 leakscope ...\n`,
   );
   if (process.env.LEAKSCOPE_DEBUG === '1' && error instanceof Error)
     process.stderr.write(`${error.stack}\n`);

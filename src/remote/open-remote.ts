@@ -15,7 +15,7 @@ import { findCooperativeAgent } from './cooperative.ts';
 import { openRemotePython, type RemotePython } from './remote-python.ts';
 import { RemoteSession } from './remote-session.ts';
 import { findInnerPid, openTargetWriter, type TargetWriter } from './target-writer.ts';
-import { wakeEpoll } from './wake-epoll.ts';
+import { prepareInterrupt, type Undo, wakeEpoll } from './wake-main-thread.ts';
 
 export interface RemoteOptions {
   /** How long the program may take to come by; 10 seconds by default. */
@@ -25,6 +25,8 @@ export interface RemoteOptions {
   onProgress?: (text: string) => void;
   /** Registers what must be done if leakscope ends meanwhile; the returned function takes it back. */
   atExit?: (cleanup: () => void) => () => void;
+  /** Whether a main thread that waits may be woken by a SIGINT that is made harmless before (3.12 and later). */
+  nudge?: boolean;
   /** Whether an agent that the program has started itself may be used; true by default. */
   cooperative?: boolean;
   /** For tests. */
@@ -41,6 +43,9 @@ const MAIN_THREAD_MS = 500;
 const OTHER_THREAD_MS = 150;
 const MAX_OTHER_THREADS = 8;
 const POLL_MS = 20;
+/** Before and after a nudge. */
+const PATIENCE_MS = 300;
+const SIGNAL_DELAY_MS = 5;
 /** How a user who is not known in a user namespace appears there. */
 const UNKNOWN_UID = 65534;
 
@@ -86,7 +91,7 @@ interface Injection {
   deadline: number;
   armed: Armed | undefined;
   /** Puts back what a nudge has changed. */
-  undoNudge: (() => void) | undefined;
+  undoNudge: Undo | undefined;
 }
 
 async function inject(python: RemotePython, options: RemoteOptions): Promise<RemoteSession> {
@@ -154,6 +159,8 @@ async function runPendingCall(injection: Injection): Promise<AcceptedAgent> {
   const early = await waitForAgent(injection, IDLE_MS);
   if (early !== undefined) return early;
   if (waitsInEpoll(pid)) injection.undoNudge = wakeEpoll(python);
+  const nudged = await nudge(injection);
+  if (nudged !== undefined) return nudged;
   const agent = await waitForAgent(injection, injection.deadline - performance.now());
   if (agent !== undefined) return agent;
   throw await notRun(injection);
@@ -176,7 +183,7 @@ async function runScript(injection: Injection): Promise<AcceptedAgent> {
     const agent = await runOnThread(injection, thread, 'another thread', OTHER_THREAD_MS);
     if (agent !== undefined) return agent;
   }
-  const last = await runOnThread(injection, main, 'the main thread', leftMs());
+  const last = await runOnThread(injection, main, 'the main thread', leftMs(), true);
   if (last !== undefined) return last;
   throw await notRun(injection);
 }
@@ -186,6 +193,7 @@ async function runOnThread(
   thread: number,
   where: string,
   limitMs: number,
+  mayNudge = false,
 ): Promise<AcceptedAgent | undefined> {
   const { python, channel, options } = injection;
   const sleep = sleepOn(options.signal);
@@ -193,11 +201,36 @@ async function runOnThread(
   const armed = await armDebuggerScript(python, channel.scriptPath, thread, where, limits);
   injection.armed = armed;
   options.onProgress?.(`waiting for process ${python.pid} to come by`);
-  const agent = await waitForAgent(injection, limitMs);
+  const nudged = mayNudge ? await nudge(injection) : undefined;
+  const agent = nudged ?? (await waitForAgent(injection, limitMs));
   if (agent !== undefined) return agent;
   injection.armed = undefined;
   // It may have begun just now.
   return armed.disarm() ? waitForAgent(injection, AGENT_LIMIT_MS) : undefined;
+}
+
+/** Wakes the main thread by a SIGINT without effect, if the user wants that; the agent that called then. */
+async function nudge(injection: Injection): Promise<AcceptedAgent | undefined> {
+  const { python, options } = injection;
+  if (options.nudge !== true) return undefined;
+  const early = await waitForAgent(injection, PATIENCE_MS);
+  if (early !== undefined) return early;
+  injection.undoNudge?.();
+  injection.undoNudge = prepareInterrupt(python);
+  if (injection.undoNudge === undefined) {
+    options.onProgress?.(
+      `process ${python.pid} cannot be nudged: Python does not handle SIGINT there`,
+    );
+    return undefined;
+  }
+  options.onProgress?.(`nudging process ${python.pid}`);
+  // Right after it was continued the kernel may give the signal to another thread.
+  await sleepOn(options.signal)(SIGNAL_DELAY_MS);
+  if (python.target.isAlive) process.kill(python.pid, 'SIGINT');
+  const agent = await waitForAgent(injection, PATIENCE_MS);
+  injection.undoNudge();
+  injection.undoNudge = undefined;
+  return agent;
 }
 
 /** The agent that called within the time; longer where the code has begun to run. */

@@ -138,6 +138,37 @@ describeEachPython(
       }
     });
 
+    test.runIf(idleRuns)(
+      'wakes a main thread that sleeps, if asked to, and SIGINT is what it was',
+      async () => {
+        const target = await startRemoteTarget(python, 'sleeping');
+        try {
+          const before = await readState(target);
+          expect(await runIn(target.pid, '1 + 1', { nudge: true })).toBe('2');
+          await expectUnchanged(target, before);
+          process.kill(target.pid, 'SIGINT');
+          await expect.poll(() => target.stderr()).toContain('KeyboardInterrupt');
+        } finally {
+          await target.stop();
+        }
+      },
+    );
+
+    test.runIf(idleRuns)(
+      'does not wake a main thread by a signal that the program ignores',
+      async () => {
+        const target = await startRemoteTarget(python, 'ignoring');
+        try {
+          const before = await readState(target);
+          const opened = openRemote(target.pid, { nudge: true, timeoutMs: 1500 });
+          await expect(opened).rejects.toThrow('taken back');
+          await expectUnchanged(target, before);
+        } finally {
+          await target.stop();
+        }
+      },
+    );
+
     test(`${idleRuns ? 'runs code in another thread' : 'takes the call back'} while the main thread waits for one`, async () => {
       const target = await startRemoteTarget(python, 'joined');
       try {

@@ -39,7 +39,7 @@ def answer():
             "stdout": sys.stdout is sys.__stdout__ and sys.stderr is sys.__stderr__,
             "threads": len(os.listdir("/proc/self/task")),
             "modules": [name for name in sys.modules if "leakscope" in name],
-            "works": work[0] > before or MODE in ("sleeping", "idle", "joined-alone"),
+            "works": work[0] > before or MODE in ("sleeping", "idle", "ignoring"),
             "results": results,
             "logging": has_own_logging(),
         }
@@ -74,6 +74,14 @@ def load():
 
 
 def sleeping():
+    ready()
+    time.sleep(3600)
+
+
+def ignoring():
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     ready()
     time.sleep(3600)
 
@@ -158,4 +166,5 @@ threading.Thread(target=answer, daemon=True).start()
     "asyncio": lambda: event_loop(False),
     "forked": forked,
     "serving": serving,
+    "ignoring": ignoring,
 }[MODE]()

@@ -16,7 +16,8 @@ export type Mode =
   | 'idle'
   | 'asyncio'
   | 'forked'
-  | 'serving';
+  | 'serving'
+  | 'ignoring';
 
 export interface TargetState {
   names: string[];
