@@ -34,7 +34,6 @@ describe('leakscope console', () => {
     await expectUnchanged(target, before);
     await target.stop();
     rmSync(folder, { recursive: true });
-    expect(listChannelFolders()).toEqual([]);
   });
 
   test('touches nothing without consent', async () => {
@@ -88,6 +87,7 @@ describe('leakscope console', () => {
     await new Promise((resolve) => child.stdout?.once('data', resolve));
     child.kill('SIGINT');
     expect(await finished).toMatchObject({ code: 130 });
+    expect(listChannelFolders(child.pid as number)).toEqual([]);
   });
 
   test('says what is wrong with what it cannot do', async () => {

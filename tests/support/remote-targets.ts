@@ -53,8 +53,9 @@ export async function expectUnchanged(target: RunningPython, before: TargetState
   expect(target.stderr()).toBe('');
 }
 
-/** Folders in which leakscopes of this machine meet their targets. */
-export const listChannelFolders = (): string[] =>
-  readdirSync('/tmp').filter((name) =>
-    /^leakscope-[0-9a-z]+-[0-9a-z]+-[0-9a-z]+-[0-9a-f]{8}$/.test(name),
-  );
+/** Folders in which these leakscopes meet their targets; other tests have theirs beside them. */
+export function listChannelFolders(...owners: number[]): string[] {
+  const pids = owners.map((pid) => pid.toString(36));
+  const name = /^leakscope-[0-9a-z]+-([0-9a-z]+)-[0-9a-z]+-[0-9a-f]{8}$/;
+  return readdirSync('/tmp').filter((each) => pids.includes(name.exec(each)?.[1] ?? ''));
+}
