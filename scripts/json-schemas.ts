@@ -2,6 +2,7 @@
 
 import { z } from 'zod';
 import { allocationsSchema } from '../src/report/allocations-schema.ts';
+import { consoleSchema } from '../src/report/console-schema.ts';
 import { ledgerSchema } from '../src/report/ledger-schema.ts';
 import { nativeSchema } from '../src/report/native-schema.ts';
 import { nativeSitesSchemas } from '../src/report/native-sites-schema.ts';
@@ -14,6 +15,7 @@ export function formatJsonSchemas(): [name: string, text: string][] {
     'allocations@1': allocationsSchema,
     'ledger@1': ledgerSchema,
     'native@1': nativeSchema,
+    'console@1': consoleSchema,
     ...nativeSitesSchemas,
   };
   return Object.entries(all).map(([name, schema]) => {

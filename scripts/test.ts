@@ -12,7 +12,17 @@ import { findPyenvVersions } from './pyenv.ts';
 import { suitePythons, unpackSuite } from './suite-pythons.ts';
 
 /** Wheels only: nothing is compiled. */
-const PACKAGES = ['aiohttp', 'cython', 'flask', 'numpy', 'pandas', 'scipy'];
+const PACKAGES = [
+  'aiohttp',
+  'cython',
+  'eventlet',
+  'flask',
+  'gevent',
+  'numpy',
+  'pandas',
+  'scipy',
+  'uvloop',
+];
 
 interface VitestResults {
   numPassedTests: number;

@@ -9,7 +9,7 @@ import { Session } from './session.ts';
 
 const BUG = 70;
 /** Commands that take `-- CMD ...`. */
-const PROGRAM_STARTERS = ['hunt', 'valgrind', 'heaptrack'];
+const PROGRAM_STARTERS = ['hunt', 'valgrind', 'heaptrack', 'run'];
 
 /** In the order of the help. Each command's code is loaded when it runs: that of all takes longer than some commands. */
 const COMMANDS: Record<string, () => Promise<(program: Command, session: Session) => void>> = {
@@ -28,6 +28,8 @@ const COMMANDS: Record<string, () => Promise<(program: Command, session: Session
   native: async () => (await import('./native.ts')).addNativeCommand,
   valgrind: async () => (await import('./valgrind.ts')).addValgrindCommand,
   heaptrack: async () => (await import('./heaptrack.ts')).addHeaptrackCommand,
+  console: async () => (await import('./console.ts')).addConsoleCommand,
+  run: async () => (await import('./run.ts')).addRunCommand,
   demo: async () => (await import('./demo.ts')).addDemoCommand,
 };
 
@@ -82,7 +84,7 @@ function reportError(error: unknown, session: Session, commandName = ''): void {
   const text = error instanceof Error ? error.message : String(error);
   process.stderr.write(
     `leakscope: sorry, this is a bug in leakscope ${leakscopeVersion}: ${text.split('\n')[0]}\n` +
-      'The target was not changed. Please report it with the output of LEAKSCOPE_DEBUG=1 leakscope ...\n',
+      `${commandName === 'console' ? '' : 'The target was not changed. '}Please report it with the output of LEAKSCOPE_DEBUG=1 leakscope ...\n`,
   );
   if (process.env.LEAKSCOPE_DEBUG === '1' && error instanceof Error)
     process.stderr.write(`${error.stack}\n`);

@@ -58,7 +58,8 @@ export async function startProgram(
   };
 }
 
-function waitForSpawn(child: ChildProcess, command: readonly string[]): Promise<void> {
+/** Resolves when it was started; throws UsageError if it cannot be. */
+export function waitForSpawn(child: ChildProcess, command: readonly string[]): Promise<void> {
   return new Promise((resolve, reject) => {
     child.once('spawn', () => resolve());
     child.once('error', (error: NodeJS.ErrnoException) => {

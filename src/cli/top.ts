@@ -3,6 +3,7 @@
 import { type Command, Option } from 'commander';
 import { computeDominators, computeRetainedSizes } from '../analysis/dominators.ts';
 import { computeRetainedByType } from '../analysis/retained-by-type.ts';
+import type { TopReport } from '../report/schemas.ts';
 import { buildTopReport, formatTop, type TopOrder } from '../report/top-report.ts';
 import { addExamples, addOutputOptions, parseWholeNumber } from './options.ts';
 import type { OutputOptions, Session } from './session.ts';
@@ -37,15 +38,24 @@ export function addTopCommand(program: Command, session: Session): void {
 }
 
 async function runTop(target: string, options: TopOptions, session: Session): Promise<void> {
+  const report = await buildTop(target, options, session);
+  session.print(report, () => formatTop(report, session.style));
+}
+
+/** Captures the process or reads the file, and sorts its types. */
+export async function buildTop(
+  target: string,
+  options: Pick<TopOptions, 'by' | 'limit'>,
+  session: Session,
+): Promise<TopReport> {
   const graph = await loadGraph(parseTarget(target), session);
   session.progress('computing retained sizes');
   const tree = computeDominators(graph);
   const retainedSize = computeRetainedSizes(tree, graph.allocatedSize);
-  const report = buildTopReport(graph, {
+  return buildTopReport(graph, {
     retainedSize: retainedSize.subarray(0, graph.nodeCount),
     retainedByType: computeRetainedByType(graph, tree, retainedSize),
     order: options.by,
     limit: options.limit,
   });
-  session.print(report, () => formatTop(report, session.style));
 }

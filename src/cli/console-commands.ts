@@ -1,0 +1,64 @@
+// The % commands of a console: a line such as `%where Task-7` -> one request to the agent and its answer as text.
+
+import { UsageError } from '../base/errors.ts';
+import { AgentError, type RemoteSession } from '../remote/remote-session.ts';
+import { formatTop } from '../report/top-report.ts';
+import { cleanText, formatGc, formatStack, formatTask, formatTasks } from './console-text.ts';
+import type { Session } from './session.ts';
+import { buildTop } from './top.ts';
+
+const HELP = `%tasks                 asyncio tasks of all running loops; those in the same place are one row
+%where TASK            the await chain of a task, by its name or address
+%cancel TASK           cancel a task
+%stack                 what every thread runs
+%obj ADDRESS [TYPE]    bring an object that a capture named into the console, as obj and _
+%gc [collect]          the collector's state; with collect, collect now
+%top                   types by retained size, from a capture (the program stands still for some milliseconds)
+%help                  this list
+
+_ is the last value. Names of the program's __main__ can be read; what you assign stays in this console.
+await works at top level, on the program's running event loop. Ctrl-C interrupts your command, Ctrl-D leaves.`;
+
+/** The text of a % command's answer. Throws AgentError and UsageError with a sentence. */
+export async function runConsoleCommand(
+  line: string,
+  remote: RemoteSession,
+  session: Session,
+): Promise<string> {
+  const [name, ...args] = line.trim().slice(1).split(/\s+/);
+  switch (name) {
+    case 'tasks':
+      return formatTasks(await remote.request('tasks'));
+    case 'where':
+      return formatTask(await remote.request('where', { task: only(args, 'where TASK') }));
+    case 'cancel':
+      return `asked to cancel\n${formatTask(await remote.request('cancel', { task: only(args, 'cancel TASK') }))}`;
+    case 'stack':
+      return formatStack(await remote.request('stack'));
+    case 'gc':
+      return formatGc(await remote.request('gc', { collect: args[0] === 'collect' }));
+    case 'obj': {
+      const address = Number(args[0]);
+      if (!Number.isSafeInteger(address) || address <= 0) throw wrongUse('obj ADDRESS [TYPE]');
+      const reply = await remote.request('obj', { address, type: args[1] });
+      return cleanText(`obj = ${reply.value}`);
+    }
+    case 'top':
+      return formatTop(
+        await buildTop(`${remote.pid}`, { by: 'retained', limit: 20 }, session),
+        session.style,
+      ).trimEnd();
+    case 'help':
+      return HELP;
+    default:
+      throw new AgentError(`there is no %${name}; %help lists the commands`);
+  }
+}
+
+function only(args: readonly string[], use: string): string {
+  if (args.length !== 1) throw wrongUse(use);
+  return args[0];
+}
+
+const wrongUse = (use: string): UsageError =>
+  new UsageError({ fact: 'That is not how it is used', reason: `it is %${use}`, next: '%help' });

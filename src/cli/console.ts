@@ -1,0 +1,216 @@
+// `leakscope console PID`: Python inside a running process. Asks before anything is written, runs code from -c, stdin or a
+// terminal, and says at the end what it did.
+
+import { createInterface } from 'node:readline/promises';
+import type { Command } from 'commander';
+import { UsageError } from '../base/errors.ts';
+import { cutMiddle, formatNumberOf, sanitizeText } from '../base/format.ts';
+import { findProcess } from '../memory/process-status.ts';
+import { hasCooperativeAgent, openRemote } from '../remote/open-remote.ts';
+import { AgentError, type RemoteSession, type Reply } from '../remote/remote-session.ts';
+import type { ConsoleReport } from '../report/console-schema.ts';
+import { runConsoleCommand } from './console-commands.ts';
+import { runInteractive } from './console-repl.ts';
+import { formatTraceback, printTo } from './console-text.ts';
+import { addExamples, addOutputOptions, parseDuration } from './options.ts';
+import { nameChildren } from './resolve-target.ts';
+import type { OutputOptions, Session } from './session.ts';
+import { parsePid } from './target.ts';
+
+interface ConsoleOptions extends OutputOptions {
+  code?: string;
+  yes?: boolean;
+  nudge?: boolean;
+  timeout: number;
+}
+
+const RAISED = 1;
+const MAX_STDIN_BYTES = 8 << 20;
+
+export function addConsoleCommand(program: Command, session: Session): void {
+  const command = program
+    .command('console')
+    .description(
+      'a Python console inside a running process: your output here, its output untouched',
+    )
+    .argument('<pid>', 'a running Python process')
+    .option('-c, --code <code>', 'run this code (or % command), print what it gives, and leave')
+    .option('--yes', 'do not ask before code is run in the process')
+    .option(
+      '--nudge',
+      'wake a main thread that waits, by a SIGINT that is made harmless before (3.12 and later)',
+    )
+    .option('--timeout <duration>', 'how long the process may take to come by', parseDuration, 10)
+    .action((pid: string, options: ConsoleOptions) => {
+      session.useOutput(options);
+      return runConsole(parsePid(pid), options, session);
+    });
+  addOutputOptions(command);
+  addExamples(command, [
+    'leakscope console 4242',
+    "leakscope console 4242 --yes -c 'len(app.sessions)'",
+    'leakscope console 4242 --yes -c %tasks',
+    'leakscope console 4242 --yes < check.py',
+  ]);
+  command.addHelpText(
+    'after',
+    `
+This is one of the commands that change the process. It stops it for some milliseconds and writes about 300 bytes to its
+memory: one call, which starts a thread. The thread connects to a socket that only you and the process can open, and runs
+what you type. At the end the thread, the socket and the bytes are gone. If the process does not come by in time, the
+call is taken back. --nudge: during some 300 ms a real Ctrl-C for the program is lost. A program that was started with leakscope run -- CMD has the thread already: nothing is written then.
+
+Exit code: 0, or ${RAISED} if the code raised an exception; 2 wrong arguments, 3 refused or not run in time, 4 unsupported.`,
+  );
+}
+
+async function runConsole(pid: number, options: ConsoleOptions, session: Session): Promise<void> {
+  const isInteractive = options.code === undefined && process.stdin.isTTY === true;
+  if (isInteractive && session.json) {
+    throw new UsageError({
+      fact: '--json needs code to run',
+      reason: 'a console on a terminal prints no report',
+      next: 'Give the code with -c, or on stdin.',
+    });
+  }
+  const isCooperative = await hasCooperativeAgent(pid);
+  if (!isCooperative && options.yes !== true) await askConsent(pid, session);
+  const code = isInteractive ? undefined : (options.code ?? (await readStdin()));
+  const remote = await openRemote(pid, {
+    timeoutMs: options.timeout * 1000,
+    nudge: options.nudge === true,
+    signal: session.signal,
+    onProgress: (text) => session.progress(text),
+    atExit: (cleanup) => session.atExit(cleanup),
+  }).catch((error: unknown) => {
+    throw nameChildren(pid, error);
+  });
+  session.endProgress();
+  let commandCount = 1;
+  try {
+    if (code === undefined) commandCount = await runInteractive(remote, session);
+    else await runCode(code, remote, session);
+  } finally {
+    const isTidy = await remote.close();
+    if (code === undefined || process.stderr.isTTY)
+      sayGoodbye(remote, commandCount, isTidy, session);
+  }
+}
+
+async function askConsent(pid: number, session: Session): Promise<void> {
+  const next = 'Add --yes to run it without being asked.';
+  if (process.stdin.isTTY !== true || process.stderr.isTTY !== true) {
+    throw new UsageError({
+      fact: `leakscope console changes process ${pid}, and nobody can be asked here`,
+      reason: 'stdin or stderr is no terminal',
+      next,
+    });
+  }
+  const command = sanitizeText(cutMiddle(findProcess(pid)?.command.join(' ') ?? '', 60));
+  process.stderr.write(
+    `This runs code in process ${pid} (${command}): it is stopped for some milliseconds, one call is written to its
+memory (about 300 bytes), and a thread of leakscope runs in it until you leave. Then all of that is gone.\n`,
+  );
+  const terminal = createInterface({ input: process.stdin, output: process.stderr });
+  try {
+    const answer = await terminal.question('Go on? [y/N] ', { signal: session.signal });
+    if (/^y(es)?$/i.test(answer.trim())) return;
+  } finally {
+    terminal.close();
+  }
+  throw new UsageError({
+    fact: `Process ${pid} was not touched`,
+    reason: 'you did not agree',
+    next,
+  });
+}
+
+async function readStdin(): Promise<string> {
+  const chunks: Buffer[] = [];
+  let byteCount = 0;
+  for await (const chunk of process.stdin) {
+    chunks.push(chunk as Buffer);
+    byteCount += (chunk as Buffer).length;
+    if (byteCount > MAX_STDIN_BYTES) {
+      throw new UsageError({
+        fact: 'Cannot run what is on stdin',
+        reason: 'it is more than 8 MiB',
+        next: 'Import a module instead: import big_module.',
+      });
+    }
+  }
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+async function runCode(code: string, remote: RemoteSession, session: Session): Promise<void> {
+  if (/^\s*%\w/.test(code)) {
+    const text = await runConsoleCommand(code, remote, session).catch((error: unknown) => {
+      if (!(error instanceof AgentError)) throw error;
+      throw new UsageError({
+        fact: `The console in process ${remote.pid} could not do that`,
+        reason: sanitizeText(error.message),
+        next: 'leakscope console PID -c %help lists the commands.',
+      });
+    });
+    const { pid, python, how } = remote;
+    const report: ConsoleReport = {
+      ...{ schema: 'leakscope/console@1', pid, python, how, value: null },
+      ...{ stdout: `${text}\n`, stderr: '', failed: null, latencyMs: 0 },
+    };
+    session.print(report, () => `${text}\n`);
+    return;
+  }
+  const printed = { 1: '', 2: '' };
+  const startedAt = performance.now();
+  const { id, reply } = remote.start(
+    'run',
+    { code },
+    {
+      onOutput: (text, stream) => {
+        if (session.json) printed[stream] += text;
+        else printTo(stream, text);
+      },
+    },
+  );
+  const onAbort = () => void remote.interrupt(id).catch(() => {});
+  session.signal.addEventListener('abort', onAbort);
+  const result = await reply.finally(() => session.signal.removeEventListener('abort', onAbort));
+  const latencyMs = performance.now() - startedAt;
+  printResult(result, { printed, latencyMs, remote }, session);
+}
+
+function printResult(
+  result: Reply,
+  run: { printed: { 1: string; 2: string }; latencyMs: number; remote: RemoteSession },
+  session: Session,
+): void {
+  const value = typeof result.value === 'string' ? result.value : null;
+  const failed = typeof result.failed === 'string' ? result.failed : null;
+  if (failed !== null) session.exitCode = RAISED;
+  if (typeof result.exit === 'number') session.exitCode = result.exit & 0xff;
+  const { pid, python, how } = run.remote;
+  if (session.json) {
+    const report: ConsoleReport = {
+      ...{ schema: 'leakscope/console@1', pid, python, how, value },
+      ...{ stdout: run.printed[1], stderr: run.printed[2], failed, latencyMs: run.latencyMs },
+    };
+    session.print(report, () => '');
+    return;
+  }
+  if (value !== null) printTo(1, `${value}\n`);
+  if (failed !== null) process.stderr.write(`${formatTraceback(failed, session.style)}\n`);
+}
+
+function sayGoodbye(
+  remote: RemoteSession,
+  commandCount: number,
+  isTidy: boolean,
+  session: Session,
+): void {
+  const did = `ran ${formatNumberOf(commandCount, 'command')} in process ${remote.pid} through ${remote.how}`;
+  session.note(
+    isTidy
+      ? `${did}; its threads there have ended and nothing is left`
+      : `${did}; a command still runs there: it was interrupted and ends with its next line of Python`,
+  );
+}

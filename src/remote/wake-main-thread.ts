@@ -1,0 +1,152 @@
+// Makes the main thread of a Python 3.12 or later that waits in C code run one line of Python, so that it comes by what was
+// put into it. For that moment the handler of a signal becomes a function of importlib that returns at once.
+// Source: Modules/signalmodule.c (_PyErr_CheckSignalsTstate), pycore_signal.h, Lib/importlib/_bootstrap.py, signal(7).
+//
+// An idle epoll_wait needs no signal: it returns when the process is stopped and continued, and Python then looks for
+// handlers that are due (`wakeEpoll`: signal 64, which nobody uses). Every other wait is restarted by the kernel and ends
+// only by a signal that is caught (`prepareInterrupt`: SIGINT, only if the user asks for it).
+
+import { findInDict } from '../cpython/dict-entries.ts';
+import { interpreterOffset } from '../cpython/field-shifts.ts';
+import type { Address } from '../memory/memory-reader.ts';
+import { findProcText, findStatusField } from '../memory/process-status.ts';
+import type { RemotePython } from './remote-python.ts';
+import { addressBytes, int32Bytes } from './target-writer.ts';
+
+const SIGINT = 2;
+const SIGRTMAX = 64;
+const SIGNALS = 65;
+/** struct { int tripped; PyObject *func; } */
+const HANDLER_BYTES = 16;
+const FUNC = 8;
+const NO_WAKEUP_FD = -1;
+
+/** Puts back what was changed; synchronous, for exits as well. */
+export type Undo = () => void;
+
+/** Marks an unused handler as due; call it after arming. undefined if it must not be done in this process. */
+export function wakeEpoll(python: RemotePython): Undo | undefined {
+  const signals = findSignals(python);
+  if (signals === undefined) return undefined;
+  return swapHandler(python, signals, SIGRTMAX, () => {
+    // Of the default action: no program counts on it.
+    if (signals.readFunc(SIGRTMAX) !== signals.defaultHandler()) return false;
+    return !signals.isAnyDue();
+  });
+}
+
+/**
+ * Makes SIGINT harmless for a moment; the caller then sends it and undoes this. Until then a real Ctrl-C is lost. undefined
+ * if Python does not handle SIGINT in this process: it must not be sent then.
+ */
+export function prepareInterrupt(python: RemotePython): Undo | undefined {
+  const signals = findSignals(python);
+  if (signals === undefined || !isCaught(python.pid)) return undefined;
+  return swapHandler(python, signals, SIGINT, () => {
+    const func = signals.readFunc(SIGINT);
+    const others = [signals.defaultHandler(), signals.ignoreHandler()];
+    return func !== 0 && !others.includes(func) && !signals.isAnyDue();
+  });
+}
+
+interface Signals {
+  handler(signal: number): Address;
+  readFunc(signal: number): Address;
+  defaultHandler(): Address;
+  ignoreHandler(): Address;
+  isTripped(signal: number): boolean;
+  isAnyDue(): boolean;
+  isTrippedAddress: Address;
+  wakeupFd: Address;
+  /** What handlers become. */
+  harmless: Address;
+}
+
+function findSignals(python: RemotePython): Signals | undefined {
+  const { target, runtime, interpreter } = python;
+  const { memory } = target;
+  const { layout, runtimeAddress, shifts } = runtime;
+  if (!layout.has('_PyRuntimeState.signals.handlers')) return undefined;
+  const verbose = interpreterOffset(layout, shifts, 'PyInterpreterState.config.verbose');
+  // With python -v the function would print its arguments.
+  if (memory.readI32(interpreter.address + verbose) !== 0) return undefined;
+  const harmless = findHarmlessFunction(python);
+  if (harmless === undefined) return undefined;
+  const at = (field: string): Address =>
+    runtimeAddress + layout.offset(`_PyRuntimeState.signals.${field}`);
+  const handler = (signal: number): Address => at('handlers') + signal * HANDLER_BYTES;
+  return {
+    handler,
+    readFunc: (signal) => memory.readAddress(handler(signal) + FUNC),
+    defaultHandler: () => memory.readAddress(at('default_handler')),
+    ignoreHandler: () => memory.readAddress(at('ignore_handler')),
+    isTripped: (signal) => memory.readI32(handler(signal)) !== 0,
+    isAnyDue: () => memory.readI32(at('is_tripped')) !== 0,
+    isTrippedAddress: at('is_tripped'),
+    wakeupFd: at('wakeup.fd'),
+    harmless,
+  };
+}
+
+/** Swaps it while the process stands still and `mayChange`; signal 64 is marked as due at once. */
+function swapHandler(
+  python: RemotePython,
+  signals: Signals,
+  signal: number,
+  mayChange: () => boolean,
+): Undo | undefined {
+  const { target, writer } = python;
+  const { memory } = target;
+  const handler = signals.handler(signal);
+  let before: { func: Address; wakeupFd: number } | undefined;
+  target.withFrozen(() => {
+    if (!mayChange() || signals.isTripped(signal)) return;
+    before = { func: signals.readFunc(signal), wakeupFd: memory.readI32(signals.wakeupFd) };
+    writer.write(handler + FUNC, addressBytes(signals.harmless));
+    // An event loop would run the program's own handler for what arrives there.
+    if (signal === SIGINT) writer.write(signals.wakeupFd, int32Bytes(NO_WAKEUP_FD));
+    else {
+      writer.write(handler, int32Bytes(1));
+      writer.write(signals.isTrippedAddress, int32Bytes(1));
+    }
+  });
+  if (before === undefined) return undefined;
+  const { func, wakeupFd } = before;
+  return () => {
+    if (!target.isAlive) return;
+    target.withFrozen(() => {
+      if (signals.readFunc(signal) !== signals.harmless) return;
+      const wasDue = signals.isTripped(signal);
+      // First this: a handler that is put back while it is due would be called, as by a real Ctrl-C.
+      writer.write(handler, int32Bytes(0));
+      writer.write(handler + FUNC, addressBytes(func));
+      if (signal === SIGINT && memory.readI32(signals.wakeupFd) === NO_WAKEUP_FD) {
+        writer.write(signals.wakeupFd, int32Bytes(wakeupFd));
+      }
+      const all = Array.from({ length: SIGNALS }, (_, each) => each);
+      if (wasDue && !all.some((each) => signals.isTripped(each))) {
+        writer.write(signals.isTrippedAddress, int32Bytes(0));
+      }
+    });
+  };
+}
+
+function isCaught(pid: number): boolean {
+  const caught = findStatusField(findProcText(`/proc/${pid}/status`) ?? '', 'SigCgt') ?? '0';
+  return ((BigInt(`0x${caught}`) >> BigInt(SIGINT - 1)) & 1n) === 1n;
+}
+
+/** importlib._bootstrap._verbose_message: Python code that returns at once unless Python is verbose. */
+function findHarmlessFunction(python: RemotePython): Address | undefined {
+  const { target, runtime, interpreter } = python;
+  const { memory } = target;
+  const { layout } = runtime;
+  const module = findInDict(memory, layout, interpreter.modules, '_frozen_importlib');
+  if (module === undefined) return undefined;
+  const dict = memory.readAddress(module + layout.offset('PyModuleObject.md_dict'));
+  const func = findInDict(memory, layout, dict, '_verbose_message');
+  if (func === undefined) return undefined;
+  const type = memory.readAddress(func + layout.offset('PyObject.ob_type'));
+  const name = memory.readAddress(type + layout.offset('PyTypeObject.tp_name'));
+  return memory.findCString(name) === 'function' ? func : undefined;
+}
