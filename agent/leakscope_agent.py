@@ -254,12 +254,13 @@ class _Console:
                 self._interrupt(None)
             self.outbox.put(None)
             self.sent.acquire(True, 5)
-            _shut(self.sock)
             self.shared.sockets.remove(self.sock)
             self.shared.threads.discard(me)
             self._forget_sources()
             self.names.clear()
             _leave_shared(self.shared)
+            # Last of all: by this leakscope knows that nothing is left.
+            _shut(self.sock)
 
     def _read(self):
         import json
