@@ -14,6 +14,7 @@ import { findMappings, isAnonymousMemory, type Mapping, Pagemap } from '../memor
 import type { PageRun } from '../memory/memory-image.ts';
 import type { Address, MemoryReader } from '../memory/memory-reader.ts';
 import { findProcess, findRssBytes } from '../memory/process-status.ts';
+import { UnchangedPages } from '../memory/unchanged-pages.ts';
 import type { NativeSource } from './build-native.ts';
 import { decodeImage } from './decode-image.ts';
 import { AddressNames } from './name-addresses.ts';
@@ -83,7 +84,8 @@ export class LiveCapture {
       check: (memory) => this.collectingAddresses.every((address) => isZero(memory, address)),
     });
     await report('decoding');
-    return decodeImage({
+    const files = new UnchangedPages(this.pid, this.target.memory);
+    const decoding = decodeImage({
       image: copy.image,
       location: this.location,
       heapRanges: copy.mappings.filter(isAnonymousMemory),
@@ -91,9 +93,10 @@ export class LiveCapture {
       listsAreStable: copy.checkPassed,
       threadNames: new Map(copy.threads.map((thread) => [thread.innerTid, thread.name])),
       mainThreadId: findProcess(this.pid)?.namespacePids.at(-1) ?? this.pid,
-      native: options.native === true ? this.nativeSource(copy) : undefined,
+      native: options.native === true ? this.nativeSource(copy, files) : undefined,
       onProgress: report,
     });
+    return decoding.finally(() => files.close());
   }
 
   /** Blocks of data without pointers are not copied, if they still are that when the target stands still. */
@@ -111,7 +114,7 @@ export class LiveCapture {
       frozen === undefined ? bulk : bulk.filter((range) => isStillBulk(frozen, range, pointers));
   }
 
-  private nativeSource(copy: LiveCopy): NativeSource {
+  private nativeSource(copy: LiveCopy, files: UnchangedPages): NativeSource {
     this.allocator ??= findProcessAllocator(this.pid, copy.mappings, this.target.memory);
     this.names ??= new AddressNames(this.pid, this.target.memory);
     return {
@@ -124,6 +127,7 @@ export class LiveCapture {
       pssBytes: copy.pssBytes,
       allocator: this.allocator,
       nameAddress: this.names.namerFor(copy.mappings),
+      readFromFile: (mapping, address, room) => files.fill(mapping, address, room),
     };
   }
 
