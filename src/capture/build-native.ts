@@ -98,7 +98,13 @@ export function buildNative(options: BuildNativeOptions): {
     nameAddress: source.nameAddress,
     findTypeName: options.findTypeName,
   });
-  const { groups, ...columns } = listNativeBlocks({ space, marks, holders, findSignature });
+  const { groups, ...columns } = listNativeBlocks({
+    space,
+    marks,
+    sorted,
+    holders,
+    findSignature,
+  });
   const { ledger, threads, mappings, arenas } = buildLedger({
     space,
     marks,

@@ -125,13 +125,14 @@ export function findNative(inputs: NativeInputs): NativeMarks {
 
   const holders = markFromC(inputs, marks);
   const lostNodes = findLostNodes(space, sorted, marks, live, plainTypes);
-  forEachBit(lostNodes, (node) => {
-    marks.overrule(words[node], Mark.leaked);
+  forEachBit(lostNodes, (node) => marks.overrule(words[node], Mark.leaked));
+  // C memory is lost with the object that leads to it, and goes with the garbage that does.
+  const takeWith = (node: number, mark: number) => {
     marks.enter(words[node]);
-  });
-  marks.spread(Mark.leaked);
-  forEachBit(garbage, (node) => marks.enter(words[node]));
-  marks.spread(Mark.garbage);
+    addAllocated(found, node, marks.spread(mark));
+  };
+  forEachBit(lostNodes, (node) => takeWith(node, Mark.leaked));
+  forEachBit(garbage, (node) => takeWith(node, Mark.garbage));
   const isScanned = (node: number) => !hasBit(live, node) || !isPlain[typeIds[node]];
   const excess = countExcess(sorted, marks, watched, isScanned);
   return { marks, lostNodes, excess, holders };

@@ -120,6 +120,12 @@ export class BlockMarks {
     return this.objectOffset(start, this.space.endOf(start)) >= 0;
   }
 
+  /** Word of the object in the block that begins at `start`; 0 if there is none. */
+  findObject(start: number): number {
+    const offset = this.objectOffset(start, this.space.endOf(start));
+    return offset < 0 ? 0 : start + this.dataOffsetWords + offset;
+  }
+
   /** Words from the start of a block to the object in it: 0, 2 or 4; -1 if there is none. */
   private objectOffset(start: number, end: number): number {
     const data = start + this.dataOffsetWords;

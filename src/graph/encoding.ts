@@ -58,6 +58,8 @@ const NATIVE_COLUMNS = {
   blockGroup: 'u32',
   excessNode: 'u32',
   excessCount: 'u32',
+  heldNode: 'u32',
+  heldGroup: 'u32',
 } as const;
 const ALL_COLUMNS: Record<string, CellType> = { ...COLUMNS, ...NATIVE_COLUMNS };
 type NativeColumnName = keyof typeof NATIVE_COLUMNS;
@@ -208,6 +210,9 @@ export function decodeSnapshot(reader: SnapshotReader, inflate: Inflate): HeapGr
             blockGroup: column('blockGroup'),
             excessNode: column('excessNode'),
             excessCount: column('excessCount'),
+            // Files of before these were known lack them.
+            heldNode: (columns.get('heldNode') as Uint32Array | undefined) ?? new Uint32Array(0),
+            heldGroup: (columns.get('heldGroup') as Uint32Array | undefined) ?? new Uint32Array(0),
             facts: header.native,
           },
         }),

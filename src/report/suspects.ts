@@ -3,6 +3,7 @@
 
 import { computeDominators, computeRetainedSizes } from '../analysis/dominators.ts';
 import type { Growth, GrowthRow } from '../analysis/growth.ts';
+import { findLostHolder } from '../analysis/native-groups.ts';
 import { findPath, type HeapPath } from '../analysis/path-steps.ts';
 import {
   findOtherHolders,
@@ -56,13 +57,21 @@ const NOTABLE_BYTES = 16_384;
 /** Fits a line of a terminal behind its label and address. */
 const EXAMPLE_LENGTH = 66;
 
+/** Objects that only lost blocks of C code hold: a part of what grew with those blocks, if that is told. */
+export interface HeldByLost {
+  row: MergedRow;
+  /** Key of the blocks' group. */
+  holder: string;
+}
+
 /** Of what grew in every round: suspects, and findings for what is bounded or too little to matter. */
 export function buildSuspects(
   context: SuspectContext,
   growth: Growth,
-): { suspects: Suspect[]; findings: Findings } {
+): { suspects: Suspect[]; findings: Findings; heldByLost: HeldByLost[] } {
   const suspects: Suspect[] = [];
   const findings: Findings = [];
+  const heldByLost: HeldByLost[] = [];
   const { graph, tree, tracks } = context.evidence;
   const shapeOfNode = last(tracks).alive?.shapeOfNode ?? new Uint32Array(0);
   const told: { row: GrowthRow; object: NodeIndex; suspect: Suspect }[] = [];
@@ -83,6 +92,11 @@ export function buildSuspects(
       findings.push({ kind: 'small-growth', bytes: grownBytes(row), text });
       continue;
     }
+    const holder = findHolderOfRow(context, row);
+    if (holder !== undefined) {
+      heldByLost.push({ row, holder });
+      continue;
+    }
     // Inner parts of one object of a library that grow in step are one leak: what was put into the object.
     const object = findOwningObject(context, row);
     const first = told.find(
@@ -100,7 +114,22 @@ export function buildSuspects(
     if (object !== undefined) told.push({ row, object, suspect });
     suspects.push(suspect);
   }
-  return { suspects, findings };
+  return { suspects, findings, heldByLost };
+}
+
+/** The lost blocks that hold most of the objects that the row's examples hang on. */
+function findHolderOfRow(
+  { evidence: { graph, tree } }: SuspectContext,
+  { examples }: GrowthRow,
+): string | undefined {
+  const { native } = graph;
+  if (native === undefined) return undefined;
+  const holders = examples.flatMap((node) => {
+    const root = tree.rootRow[node];
+    const holder = root === NONE ? undefined : findLostHolder(native, graph.rootNode[root]);
+    return holder ?? [];
+  });
+  return holders.length * 2 > examples.length ? holders[0] : undefined;
 }
 
 /** The object of a library of which the holder is an inner part. */
@@ -124,7 +153,7 @@ function isTooLittle(context: SuspectContext, row: GrowthRow): boolean {
 export const last = <T>(values: readonly T[]): T => values[values.length - 1];
 export const grownBytes = (row: GrowthRow): number => last(row.bytes) - row.bytes[0];
 
-function buildSuspect(context: SuspectContext, row: MergedRow): Suspect {
+export function buildSuspect(context: SuspectContext, row: MergedRow): Suspect {
   const { evidence, elapsedMs } = context;
   const { graph, tree } = evidence;
   const example = chooseExample(context, row);
