@@ -1,7 +1,7 @@
 // The blocks of C code by what they are alike in: turns the columns of a NativeHeap into totals per group, with a key that
 // is the same in all captures of a program, so that captures can be compared.
 
-import type { HeapGraph, NodeIndex } from '../graph/heap-graph.ts';
+import type { HeapGraph } from '../graph/heap-graph.ts';
 import { RootKind, typeNameOf } from '../graph/heap-graph.ts';
 import { type BlockGroup, BlockState, type NativeHeap } from '../graph/native-heap.ts';
 
@@ -36,21 +36,6 @@ export function sumGroups({ blockSize, blockGroup, facts }: NativeHeap): Map<str
       },
     ]),
   );
-}
-
-/** Key of the group of lost blocks that alone hold a node, undefined for all others. O(log n). */
-export function findLostHolder(
-  { heldNode, heldGroup, facts }: NativeHeap,
-  node: NodeIndex,
-): string | undefined {
-  let low = 0;
-  let high = heldNode.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (heldNode[middle] < node) low = middle + 1;
-    else high = middle;
-  }
-  return heldNode[low] === node ? keyOfGroup(facts.groups[heldGroup[low]]) : undefined;
 }
 
 /** All blocks of one state. */

@@ -81,7 +81,9 @@ export function findBlockGrowth(
   samples: readonly NativeSample[],
   state: BlockGroup['state'],
 ): BlockGrowth[] {
-  const rows = buildBlockSeries(samples, state).filter(({ blocks }) => grownBy(blocks) > 0);
+  const rows = joinUnmarked(buildBlockSeries(samples, state)).filter(
+    ({ blocks }) => grownBy(blocks) > 0,
+  );
   const merged: BlockGrowth[] = [];
   for (const row of rows.sort(bySignatureAndSize)) {
     const last = merged.at(-1);
@@ -148,6 +150,28 @@ function buildBlockSeries(
     });
   }
   return rows;
+}
+
+/** Content that tells nothing of what a block is: what is not written to keeps what was there before. */
+const UNMARKED: ReadonlySet<string> = new Set(['data', 'zeros', 'text', 'unread']);
+
+/** Blocks of the same size without a mark of their own are one row. */
+function joinUnmarked(rows: readonly BlockGrowth[]): BlockGrowth[] {
+  const joined: BlockGrowth[] = [];
+  const bySize = new Map<string, BlockGrowth>();
+  for (const row of rows) {
+    const { allocator, smallestBytes, largestBytes, heldBy, signature } = row.group;
+    const key = [allocator, smallestBytes, largestBytes, heldBy].join(' ');
+    const first = UNMARKED.has(signature) ? bySize.get(key) : undefined;
+    if (first !== undefined) {
+      mergeInto(first, row);
+      first.group.signature = 'data';
+    } else {
+      joined.push(row);
+      if (UNMARKED.has(signature)) bySize.set(key, row);
+    }
+  }
+  return joined;
 }
 
 const kindOf = ({ group }: BlockGrowth): string =>

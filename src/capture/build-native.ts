@@ -97,6 +97,7 @@ export function buildNative(options: BuildNativeOptions): {
     image,
     nameAddress: source.nameAddress,
     findTypeName: options.findTypeName,
+    lists,
   });
   const { groups, ...columns } = listNativeBlocks({
     space,

