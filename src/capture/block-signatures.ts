@@ -32,6 +32,8 @@ const MAX_KNOWN = 1 << 16;
 /** Of types whose length is in their third word: bytes per unit of it at most, and what comes on top at most. */
 const TEXT_WIDTHS: Record<string, number | undefined> = { bytes: 1, str: 4 };
 const TEXT_HEAD_BYTES = 128;
+/** Count, type, and something. */
+const LEAST_OBJECT_BYTES = 24;
 
 /** First bytes of well-known formats and structures. */
 const MAGIC: readonly { bytes: readonly number[]; text: string }[] = [
@@ -74,6 +76,7 @@ export function makeSignatureFinder({
   };
   /** Whether an object is in the block, and not the beginning of one that was freed or has moved. */
   const isWhole = (word: number, byteCount: number, type: string): boolean => {
+    if (byteCount < LEAST_OBJECT_BYTES) return false;
     if (halves[2 * word] === 0 || halves[2 * word + 1] !== 0) return false;
     const width = TEXT_WIDTHS[type];
     if (width === undefined) return true;
@@ -85,7 +88,7 @@ export function makeSignatureFinder({
     const first = wordCount > 0 ? namePointer(word) : undefined;
     if (first !== undefined) return first;
     const type =
-      wordCount > 2 ? findTypeName(halves[2 * word + 2], halves[2 * word + 3]) : undefined;
+      wordCount > 1 ? findTypeName(halves[2 * word + 2], halves[2 * word + 3]) : undefined;
     if (type !== undefined && isWhole(word, byteCount, type)) {
       return { text: `header of a Python ${type}`, library: '' };
     }
