@@ -9,6 +9,8 @@ export interface GroupTotals {
   group: BlockGroup;
   blocks: number;
   bytes: number;
+  /** Key of the group whose blocks these were lost with; undefined for what was lost by itself. */
+  partOf: string | undefined;
 }
 
 /** State, allocator, size class and content: what blocks of one leak have in common. */
@@ -26,7 +28,12 @@ export function sumGroups({ blockSize, blockGroup, facts }: NativeHeap): Map<str
   return new Map(
     facts.groups.map((group, row) => [
       keyOfGroup(group),
-      { group, blocks: blocks[row], bytes: bytes[row] },
+      {
+        group,
+        blocks: blocks[row],
+        bytes: bytes[row],
+        partOf: group.partOf === undefined ? undefined : keyOfGroup(facts.groups[group.partOf]),
+      },
     ]),
   );
 }

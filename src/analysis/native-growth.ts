@@ -24,9 +24,13 @@ export interface NativeSample {
 export interface BlockGrowth {
   /** The group of the smallest blocks, with the largest size of all. */
   group: BlockGroup;
-  /** Per capture. */
+  /** Per capture; bytes with those of `parts`. */
   blocks: number[];
   bytes: number[];
+  /** Keys of the groups that these blocks are of. */
+  keys: string[];
+  /** Blocks that were lost with these, since only these lead to them. */
+  parts: BlockGrowth[];
 }
 
 export interface ExcessGrowth {
@@ -72,19 +76,60 @@ export const growsEveryRound = (series: readonly number[]): boolean =>
 /** From the first capture to the last. */
 export const grownBy = (series: readonly number[]): number => series[series.length - 1] - series[0];
 
-/** Groups of blocks of one state that grew in every round, neighbours in size that grow alike as one. */
+/** Groups of blocks of one state that grew in every round, neighbours in size that grow alike as one, parts with their whole. */
 export function findBlockGrowth(
   samples: readonly NativeSample[],
   state: BlockGroup['state'],
 ): BlockGrowth[] {
-  const rows = buildBlockSeries(samples, state).filter(({ blocks }) => grownBy(blocks) > 0);
+  const rows = joinUnmarked(buildBlockSeries(samples, state)).filter(
+    ({ blocks }) => grownBy(blocks) > 0,
+  );
   const merged: BlockGrowth[] = [];
   for (const row of rows.sort(bySignatureAndSize)) {
     const last = merged.at(-1);
     if (last !== undefined && areAlike(last, row)) mergeInto(last, row);
     else merged.push(row);
   }
-  return merged.filter(({ blocks }) => growsEveryRound(blocks));
+  return joinParts(merged, samples[samples.length - 1].groups);
+}
+
+/** Of a row's growth in bytes, the groups that were lost with another row make up so much, if the row is a part of that. */
+const PART_SHARE = 0.5;
+/** Parts in parts: a list of trees of texts. */
+const MAX_DEPTH = 8;
+
+function joinParts(rows: readonly BlockGrowth[], groups: NativeSample['groups']): BlockGrowth[] {
+  const rowOfKey = new Map(rows.flatMap((row) => row.keys.map((key) => [key, row] as const)));
+  const growing = new Set(rows.filter(({ blocks }) => growsEveryRound(blocks)));
+  const findWhole = (row: BlockGrowth): BlockGrowth | undefined => {
+    const bytesOf = new Map<BlockGrowth, number>();
+    let all = 0;
+    for (const key of row.keys) {
+      const totals = groups.get(key);
+      if (totals === undefined) continue;
+      all += totals.bytes;
+      const whole = totals.partOf === undefined ? undefined : rowOfKey.get(totals.partOf);
+      if (whole === undefined || whole === row) continue;
+      bytesOf.set(whole, (bytesOf.get(whole) ?? 0) + totals.bytes);
+    }
+    const [most] = [...bytesOf].sort((a, b) => b[1] - a[1]);
+    return most !== undefined && most[1] >= all * PART_SHARE ? most[0] : undefined;
+  };
+  const wholes = new Map(rows.map((row) => [row, findWhole(row)]));
+  const result: BlockGrowth[] = [];
+  for (const row of rows) {
+    let whole = row;
+    for (let i = 0; i < MAX_DEPTH; i++) whole = wholes.get(whole) ?? whole;
+    if (whole === row || !growing.has(whole)) {
+      if (growing.has(row)) result.push(row);
+    } else whole.parts.push(row);
+  }
+  for (const row of result) {
+    row.bytes = row.bytes.map((own, i) =>
+      row.parts.reduce((sum, part) => sum + part.bytes[i], own),
+    );
+  }
+  return result;
 }
 
 function buildBlockSeries(
@@ -100,9 +145,33 @@ function buildBlockSeries(
       group: { ...group },
       blocks: totals.map((each) => each?.blocks ?? 0),
       bytes: totals.map((each) => each?.bytes ?? 0),
+      keys: [key],
+      parts: [],
     });
   }
   return rows;
+}
+
+/** Content that tells nothing of what a block is: what is not written to keeps what was there before. */
+const UNMARKED: ReadonlySet<string> = new Set(['data', 'zeros', 'text', 'unread']);
+
+/** Blocks of the same size without a mark of their own are one row. */
+function joinUnmarked(rows: readonly BlockGrowth[]): BlockGrowth[] {
+  const joined: BlockGrowth[] = [];
+  const bySize = new Map<string, BlockGrowth>();
+  for (const row of rows) {
+    const { allocator, smallestBytes, largestBytes, heldBy, signature } = row.group;
+    const key = [allocator, smallestBytes, largestBytes, heldBy].join(' ');
+    const first = UNMARKED.has(signature) ? bySize.get(key) : undefined;
+    if (first !== undefined) {
+      mergeInto(first, row);
+      first.group.signature = 'data';
+    } else {
+      joined.push(row);
+      if (UNMARKED.has(signature)) bySize.set(key, row);
+    }
+  }
+  return joined;
 }
 
 const kindOf = ({ group }: BlockGrowth): string =>
@@ -124,6 +193,7 @@ function areAlike(a: BlockGrowth, b: BlockGrowth): boolean {
 }
 
 function mergeInto(into: BlockGrowth, row: BlockGrowth): void {
+  into.keys.push(...row.keys);
   into.group.mostBytes = Math.max(into.group.mostBytes, row.group.mostBytes);
   into.group.smallestBytes = Math.min(into.group.smallestBytes, row.group.smallestBytes);
   into.group.largestBytes = Math.max(into.group.largestBytes, row.group.largestBytes);

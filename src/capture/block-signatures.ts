@@ -3,6 +3,7 @@
 //
 // A guess by the first 64 bytes, and told as one: blocks without such a mark are `data`.
 
+import type { AddressRange } from '../memory/address-ranges.ts';
 import type { MemoryImage } from '../memory/memory-image.ts';
 import type { Address } from '../memory/memory-reader.ts';
 
@@ -21,11 +22,18 @@ export interface SignatureInputs {
   nameAddress: NameAddress;
   /** Name of the Python type whose type object begins at a word; undefined if there is none. */
   findTypeName: (lo: number, hi: number) => string | undefined;
+  /** malloc's own lists: what leads there was written when the block was free. */
+  lists: readonly AddressRange[];
 }
 
 const READ_BYTES = 64;
 const LEAST_TEXT = 12;
 const MAX_KNOWN = 1 << 16;
+/** Of types whose length is in their third word: bytes per unit of it at most, and what comes on top at most. */
+const TEXT_WIDTHS: Record<string, number | undefined> = { bytes: 1, str: 4 };
+const TEXT_HEAD_BYTES = 128;
+/** Count, type, and something. */
+const LEAST_OBJECT_BYTES = 24;
 
 /** First bytes of well-known formats and structures. */
 const MAGIC: readonly { bytes: readonly number[]; text: string }[] = [
@@ -48,6 +56,7 @@ export function makeSignatureFinder({
   image,
   nameAddress,
   findTypeName,
+  lists,
 }: SignatureInputs): (word: number, byteCount: number) => Signature {
   const { halves } = image;
   const bytes = new Uint8Array(halves.buffer, halves.byteOffset);
@@ -58,24 +67,36 @@ export function makeSignatureFinder({
     if (hi > 0x7fff || (hi === 0 && lo < 0x10000)) return undefined;
     const address = hi * 2 ** 32 + lo;
     if (known.has(address)) return known.get(address);
-    const named = nameAddress(address);
+    const isOfLists = lists.some(({ start, end }) => start <= address && address < end);
+    const named = isOfLists ? undefined : nameAddress(address);
     const signature =
       named === undefined ? undefined : { text: describe(named), library: named.library };
     if (known.size < MAX_KNOWN) known.set(address, signature);
     return signature;
   };
+  /** Whether an object is in the block, and not the beginning of one that was freed or has moved. */
+  const isWhole = (word: number, byteCount: number, type: string): boolean => {
+    if (byteCount < LEAST_OBJECT_BYTES) return false;
+    if (halves[2 * word] === 0 || halves[2 * word + 1] !== 0) return false;
+    const width = TEXT_WIDTHS[type];
+    if (width === undefined) return true;
+    const length = halves[2 * word + 4] + halves[2 * word + 5] * 2 ** 32;
+    return length <= byteCount && length * width + TEXT_HEAD_BYTES >= byteCount;
+  };
   return (word, byteCount) => {
     const wordCount = Math.min(byteCount, READ_BYTES) >>> 3;
     const first = wordCount > 0 ? namePointer(word) : undefined;
     if (first !== undefined) return first;
-    if (wordCount > 1) {
-      const type = findTypeName(halves[2 * word + 2], halves[2 * word + 3]);
-      if (type !== undefined) return { text: `header of a Python ${type}`, library: '' };
+    const type =
+      wordCount > 1 ? findTypeName(halves[2 * word + 2], halves[2 * word + 3]) : undefined;
+    if (type !== undefined && isWhole(word, byteCount, type)) {
+      return { text: `header of a Python ${type}`, library: '' };
     }
     const start = bytes.subarray(word * 8, word * 8 + Math.min(byteCount, READ_BYTES));
     const magic = MAGIC.find((row) => row.bytes.every((byte, i) => start[i] === byte));
     if (magic !== undefined) return { text: magic.text, library: '' };
-    for (let w = word + 1; w < word + wordCount; w++) {
+    // The type of an object that is not there any more tells nothing of what came after it.
+    for (let w = word + (type === undefined ? 1 : 2); w < word + wordCount; w++) {
       const later = namePointer(w);
       if (later !== undefined) return { ...later, text: `${later.text} at +${(w - word) * 8}` };
     }

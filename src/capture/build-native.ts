@@ -21,6 +21,7 @@ import { findNative } from './find-native.ts';
 import { findPins } from './find-pins.ts';
 import { findZeroPages } from './find-zero-pages.ts';
 import { listNativeBlocks } from './native-blocks.ts';
+import { findNumberWords, type ReadFromFile } from './number-words.ts';
 import { computeAllocatorRegions, findRootRanges, findStacks } from './regions.ts';
 import { ResidentRanges } from './resident-ranges.ts';
 import type { FoundRoot, SortedObjects } from './sort-found.ts';
@@ -42,6 +43,7 @@ export interface NativeSource {
   pssBytes: number | undefined;
   allocator: FoundAllocator;
   nameAddress: NameAddress;
+  readFromFile: ReadFromFile;
 }
 
 export interface BuildNativeOptions {
@@ -81,6 +83,7 @@ export function buildNative(options: BuildNativeOptions): {
   const { marks, lostNodes, excess, holders } = findNative({
     space,
     resident,
+    numbers: findNumberWords(sorted, runtime.layout, source.mappings, source.readFromFile),
     textOffsets: findTextOffsets(runtime.layout),
     sorted,
     roots: options.roots,
@@ -94,8 +97,15 @@ export function buildNative(options: BuildNativeOptions): {
     image,
     nameAddress: source.nameAddress,
     findTypeName: options.findTypeName,
+    lists,
   });
-  const { groups, ...columns } = listNativeBlocks({ space, marks, holders, findSignature });
+  const { groups, ...columns } = listNativeBlocks({
+    space,
+    marks,
+    sorted,
+    holders,
+    findSignature,
+  });
   const { ledger, threads, mappings, arenas } = buildLedger({
     space,
     marks,

@@ -17,6 +17,7 @@ import { findMappings, isAnonymousMemory, type Mapping, Pagemap } from '../memor
 import type { PageRun } from '../memory/memory-image.ts';
 import type { Address, MemoryReader } from '../memory/memory-reader.ts';
 import { findProcess, findRssBytes } from '../memory/process-status.ts';
+import { UnchangedPages } from '../memory/unchanged-pages.ts';
 import type { NativeSource } from './build-native.ts';
 import { decodeImage } from './decode-image.ts';
 import { AddressNames } from './name-addresses.ts';
@@ -94,7 +95,8 @@ export class LiveCapture {
         !areTablesLocked(memory, this.location),
     });
     await report('decoding');
-    return decodeImage({
+    const files = new UnchangedPages(this.pid, this.target.memory);
+    const decoding = decodeImage({
       image: copy.image,
       location: this.location,
       heapRanges: copy.mappings.filter(isAnonymousMemory),
@@ -102,9 +104,10 @@ export class LiveCapture {
       listsAreStable: copy.checkPassed,
       threadNames: new Map(copy.threads.map((thread) => [thread.innerTid, thread.name])),
       mainThreadId: findProcess(this.pid)?.namespacePids.at(-1) ?? this.pid,
-      native: options.native === true ? this.nativeSource(copy) : undefined,
+      native: options.native === true ? this.nativeSource(copy, files) : undefined,
       onProgress: report,
     });
+    return decoding.finally(() => files.close());
   }
 
   /**
@@ -155,7 +158,7 @@ export class LiveCapture {
       frozen === undefined ? bulk : bulk.filter((range) => isStillBulk(frozen, range, pointers));
   }
 
-  private nativeSource(copy: LiveCopy): NativeSource {
+  private nativeSource(copy: LiveCopy, files: UnchangedPages): NativeSource {
     this.allocator ??= findProcessAllocator(this.pid, copy.mappings, this.target.memory);
     this.names ??= new AddressNames(this.pid, this.target.memory);
     return {
@@ -168,6 +171,7 @@ export class LiveCapture {
       pssBytes: copy.pssBytes,
       allocator: this.allocator,
       nameAddress: this.names.namerFor(copy.mappings),
+      readFromFile: (mapping, address, room) => files.fill(mapping, address, room),
     };
   }
 

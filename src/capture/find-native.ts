@@ -17,7 +17,7 @@ import { countExcess, type ExcessCounts, watchExcess } from './count-excess.ts';
 import { hideFreeLists, hideListHeads } from './hide-lists.ts';
 import { computeGarbage, computeLiveNodes } from './live-objects.ts';
 import { findLostNodes } from './lost-references.ts';
-import { BlockMarks, type FindContentEnd, MAX_HOLDERS, Mark } from './mark-blocks.ts';
+import { BlockMarks, MAX_HOLDERS, Mark, type ObjectContents } from './mark-blocks.ts';
 import type { ResidentRanges } from './resident-ranges.ts';
 import type { FoundRoot, SortedObjects } from './sort-found.ts';
 
@@ -37,6 +37,8 @@ export interface NativeInputs {
   ownedBits: BitSet;
   rootRanges: readonly RootRange[];
   resident: ResidentRanges;
+  /** Words that are no addresses. */
+  numbers: BitSet;
   /** Words from the start of a str, or of bytes, to its text. */
   textOffsets: readonly number[];
   threads: readonly ThreadState[];
@@ -94,9 +96,10 @@ export function findNative(inputs: NativeInputs): NativeMarks {
   const marks = new BlockMarks(
     space,
     found.objectBits,
-    makeContentEndFinder(sorted),
+    makeObjectContents(sorted),
     inputs.resident,
     inputs.textOffsets,
+    inputs.numbers,
   );
   hideListHeads(space.image, inputs.listHeads);
   hideFreeLists(space.image, sorted, inputs.interpreterRanges);
@@ -122,13 +125,14 @@ export function findNative(inputs: NativeInputs): NativeMarks {
 
   const holders = markFromC(inputs, marks);
   const lostNodes = findLostNodes(space, sorted, marks, live, plainTypes);
-  forEachBit(lostNodes, (node) => {
-    marks.overrule(words[node], Mark.leaked);
+  forEachBit(lostNodes, (node) => marks.overrule(words[node], Mark.leaked));
+  // C memory is lost with the object that leads to it, and goes with the garbage that does.
+  const takeWith = (node: number, mark: number) => {
     marks.enter(words[node]);
-  });
-  marks.spread(Mark.leaked);
-  forEachBit(garbage, (node) => marks.enter(words[node]));
-  marks.spread(Mark.garbage);
+    addAllocated(found, node, marks.spread(mark));
+  };
+  forEachBit(lostNodes, (node) => takeWith(node, Mark.leaked));
+  forEachBit(garbage, (node) => takeWith(node, Mark.garbage));
   const isScanned = (node: number) => !hasBit(live, node) || !isPlain[typeIds[node]];
   const excess = countExcess(sorted, marks, watched, isScanned);
   return { marks, lostNodes, excess, holders };
@@ -174,16 +178,28 @@ const ODD_SIZED: ReadonlyMap<string, number> = new Map([
   ['tuple', 2],
 ]);
 
-function makeContentEndFinder({ found, nodeOf }: SortedObjects): FindContentEnd {
+function makeObjectContents({ found, nodeOf }: SortedObjects): ObjectContents {
   const headWords = found.types.map(({ tp_name }) => ODD_SIZED.get(tp_name) ?? -1);
+  const fixedWords = found.types.map(findFixedWords);
   const typeIds = found.typeId.array;
   const sizes = found.shallowSize.array;
-  return (word) => {
-    const node = nodeOf(word);
-    const head = headWords[typeIds[node]];
-    return head < 0 ? 0 : word + Math.floor(sizes[node] / 8) - head;
+  const isBytes = found.types.map(({ tp_name }) => tp_name === 'bytes');
+  return {
+    findEnd: (word) => {
+      const node = nodeOf(word);
+      const type = typeIds[node];
+      if (fixedWords[type] > 0) return word + fixedWords[type];
+      return headWords[type] < 0 ? 0 : word + Math.floor(sizes[node] / 8) - headWords[type];
+    },
+    isData: (word) => isBytes[typeIds[nodeOf(word)]],
   };
 }
+
+/** Words of each object of a built-in type whose C struct is known; 0 of others. */
+const findFixedWords = (type: TypeInfo): number =>
+  type.isHeapType || type.tp_itemsize !== 0 || type.unexplained.length > 0
+    ? 0
+    : Math.ceil(type.tp_basicsize / 8);
 
 /**
  * The built-in type whose C struct all of an object is: classes of Python code add nothing to their base's, types of C code

@@ -39,12 +39,16 @@ export const MAX_HOLDERS = 256 - Mark.retained;
 const UNIT_WORDS = 2;
 /** Lower words are no addresses: vm.mmap_min_addr. */
 const LOWEST_ADDRESS = 0x10000;
-
-/**
- * For the word at which an object begins: the word behind those that it has written whole; 0 if it may have all of its
- * block. What lies behind is left of earlier blocks, such as pointers whose low bytes the end of a text has replaced.
- */
-export type FindContentEnd = (objectWord: number) => number;
+/** Of the object that begins at a word. */
+export interface ObjectContents {
+  /**
+   * The word behind those that it has written whole; 0 if it may have all of its block. What lies behind is left of earlier
+   * blocks, such as pointers whose low bytes the end of a text has replaced.
+   */
+  findEnd(objectWord: number): number;
+  /** Whether it is bytes. */
+  isData(objectWord: number): boolean;
+}
 
 export class BlockMarks {
   private readonly space: BlockSpace;
@@ -54,13 +58,16 @@ export class BlockMarks {
   private readonly scanned: BitSet;
   private readonly pending = growableUint32();
   private markedBytes = 0;
-  private readonly findContentEnd: FindContentEnd;
+  /** What is being scanned is bytes or data of a Python object: numbers, most likely. */
+  private isData = false;
+  private readonly contents: ObjectContents;
   private readonly resident: ResidentRanges;
   private readonly dataOffsetWords: number;
   /** Per word at which an object begins: whether something leads to its very start, or to the start of a text in it. */
   private readonly metAtStart: BitSet;
   private readonly metAtText: BitSet;
   private readonly textOffsets: readonly number[];
+  private readonly numbers: BitSet;
   private readonly watched: BitSet;
   private readonly pointerCounts = new Map<number, number>();
 
@@ -71,14 +78,16 @@ export class BlockMarks {
   constructor(
     space: BlockSpace,
     objectBits: BitSet,
-    findContentEnd: FindContentEnd,
+    contents: ObjectContents,
     resident: ResidentRanges,
     textOffsets: readonly number[],
+    numbers: BitSet,
   ) {
+    this.numbers = numbers;
     this.space = space;
     this.resident = resident;
     this.objectBits = objectBits;
-    this.findContentEnd = findContentEnd;
+    this.contents = contents;
     this.marks = new Uint8Array(Math.ceil(space.image.endWord / UNIT_WORDS));
     this.scanned = makeBitSet(this.marks.length);
     this.metAtStart = makeBitSet(space.image.endWord);
@@ -109,6 +118,12 @@ export class BlockMarks {
   /** Whether an object lies in the block that begins at `start`, directly or behind the collector's header. */
   holdsObject(start: number): boolean {
     return this.objectOffset(start, this.space.endOf(start)) >= 0;
+  }
+
+  /** Word of the object in the block that begins at `start`; 0 if there is none. */
+  findObject(start: number): number {
+    const offset = this.objectOffset(start, this.space.endOf(start));
+    return offset < 0 ? 0 : start + this.dataOffsetWords + offset;
   }
 
   /** Words from the start of a block to the object in it: 0, 2 or 4; -1 if there is none. */
@@ -163,16 +178,16 @@ export class BlockMarks {
       const hi = halves[2 * w + 1];
       const lo = halves[2 * w];
       if (hi === 0 && lo < LOWEST_ADDRESS) continue;
-      if (hi <= 0x7fff) this.meet(lo, hi, mark);
+      if (hi <= 0x7fff) this.meet(lo, hi, mark, w);
       // Lock-free lists and boxed values keep a tag in the 16 bits that no address has.
-      else if ((hi & 0x8000) === 0 && (hi & 0x7fff) !== 0) this.meet(lo, hi & 0x7fff, mark);
+      else if ((hi & 0x8000) === 0) this.meet(lo, hi & 0x7fff, mark, w);
     }
   }
 
   /** The same for a word that lies nowhere in memory: of a register. */
   scanAddress(address: number, mark: number): void {
     const hi = Math.floor(address / 2 ** 32);
-    this.meet((address - hi * 2 ** 32) >>> 0, hi, mark);
+    this.meet((address - hi * 2 ** 32) >>> 0, hi, mark, 0);
   }
 
   /** Marks what the entered blocks lead to, and what those do; returns the bytes of blocks without an object among them. */
@@ -187,21 +202,28 @@ export class BlockMarks {
     let end = this.space.endOf(start);
     const offset = this.objectOffset(start, end);
     if (offset < 0) {
+      this.isData = this.marks[start >>> 1] === Mark.buffer;
       this.scan(start, end, mark);
+      this.isData = false;
       return;
     }
     const object = start + this.dataOffsetWords + offset;
-    const contentEnd = this.findContentEnd(object);
+    const contentEnd = this.contents.findEnd(object);
     if (contentEnd > 0 && contentEnd < end) end = contentEnd;
     // The collector's links stand right before the object, managed pointers before them.
     if (offset > 0) this.scan(start, object - 2, mark);
-    this.scan(object, end, mark);
+    // Its first word is the reference count.
+    this.isData = this.contents.isData(object);
+    this.scan(object + 1, end, mark);
+    this.isData = false;
   }
 
-  private meet(lo: number, hi: number, mark: number): void {
+  /** `source`: the word with that address; 0 if it is in none. */
+  private meet(lo: number, hi: number, mark: number, source: number): void {
     const word = this.space.image.wordAt(lo, hi);
     const start = word === 0 ? this.space.findStartAtAddress(lo, hi) : this.space.findStart(word);
-    if (start === 0) return;
+    if (start === 0 || hasBit(this.numbers, source)) return;
+    if (hi === 0 && this.isDoubtful(source) && (word !== start || lo % 16 !== 0)) return;
     if (word !== 0) this.meetObject(word);
     const unit = start >>> 1;
     if (hasBit(this.watched, unit)) {
@@ -217,6 +239,14 @@ export class BlockMarks {
     if (known === Mark.object || known === Mark.known || hasBit(this.scanned, unit)) return;
     setBit(this.scanned, unit);
     this.pending.push(start);
+  }
+
+  /**
+   * Where the heap lies below 4 GiB, numbers of 32 bits look like addresses. In data of Python objects, and with a tag, such a
+   * word counts only when it leads to the very start of a block: who keeps an address there has it of malloc.
+   */
+  private isDoubtful(source: number): boolean {
+    return this.isData || this.space.image.halves[2 * source + 1] !== 0;
   }
 
   private meetObject(word: number): void {

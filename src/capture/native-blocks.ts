@@ -5,7 +5,9 @@ import { growableUint32 } from '../base/columns.ts';
 import { type BlockGroup, BlockState, type NativeHeap } from '../graph/native-heap.ts';
 import type { Signature } from './block-signatures.ts';
 import type { BlockSpace } from './block-space.ts';
+import { type HeldByLost, joinLostBlocks } from './join-lost.ts';
 import { type BlockMarks, Mark } from './mark-blocks.ts';
+import type { SortedObjects } from './sort-found.ts';
 
 /** Above this, sizes of a group differ by up to a factor of two. */
 const EXACT_BYTES = 1024;
@@ -14,6 +16,7 @@ const EXAMPLE_BYTES = 64;
 export interface BlockInputs {
   space: BlockSpace;
   marks: BlockMarks;
+  sorted: SortedObjects;
   holders: readonly string[];
   findSignature: (word: number, byteCount: number) => Signature;
 }
@@ -21,7 +24,9 @@ export interface BlockInputs {
 type BlockColumns = Pick<NativeHeap, 'blockAddress' | 'blockSize' | 'blockGroup'>;
 
 /** About 0.5 microseconds a block that nothing of Python's leads to. */
-export function listNativeBlocks(inputs: BlockInputs): BlockColumns & { groups: BlockGroup[] } {
+export function listNativeBlocks(
+  inputs: BlockInputs,
+): BlockColumns & HeldByLost & { groups: BlockGroup[] } {
   const { space, marks } = inputs;
   const starts = growableUint32();
   const units = growableUint32();
@@ -62,7 +67,15 @@ export function listNativeBlocks(inputs: BlockInputs): BlockColumns & { groups: 
     units.push(bytes / 16);
     groupRows.push(row);
   });
-  return { ...sortByAddress(space, starts.finish(), units.finish(), groupRows.finish()), groups };
+  const sorted = sortByAddress(starts.finish(), units.finish(), groupRows.finish());
+  const held = joinLostBlocks({ ...inputs, ...sorted, groups });
+  return {
+    blockAddress: Float64Array.from(sorted.starts, (start) => space.image.addressOfWord(start)),
+    blockSize: Float64Array.from(sorted.units, (count) => count * 16),
+    blockGroup: sorted.groupRows,
+    ...held,
+    groups,
+  };
 }
 
 /** Smallest and largest size of the class that `bytes` is in. */
@@ -78,16 +91,11 @@ function readExample(space: BlockSpace, start: number, copied: number): number[]
   return [...new Uint8Array(halves.buffer, halves.byteOffset + start * 8, count)];
 }
 
-function sortByAddress(
-  { image }: BlockSpace,
-  starts: Uint32Array,
-  units: Uint32Array,
-  groupRows: Uint32Array,
-): BlockColumns {
+function sortByAddress(starts: Uint32Array, units: Uint32Array, groupRows: Uint32Array) {
   const order = Uint32Array.from(starts.keys()).sort((a, b) => starts[a] - starts[b]);
   return {
-    blockAddress: Float64Array.from(order, (row) => image.addressOfWord(starts[row])),
-    blockSize: Float64Array.from(order, (row) => units[row] * 16),
-    blockGroup: groupRows.slice().map((_, i) => groupRows[order[i]]),
+    starts: order.map((row) => starts[row]),
+    units: order.map((row) => units[row]),
+    groupRows: order.map((row) => groupRows[row]),
   };
 }

@@ -1,13 +1,15 @@
 // `leakscope native TARGET`: memory of C code that nothing points at, forgotten Py_DECREFs, and their growth.
 
 import type { Command } from 'commander';
-import { UsageError } from '../base/errors.ts';
+import { assert } from '../base/assert.ts';
+import { AccessError, UsageError } from '../base/errors.ts';
 import { findProcess } from '../memory/process-status.ts';
 import { buildNativeReport, formatNative, type NativeCapture } from '../report/native-report.ts';
 import { requireNative } from './native-target.ts';
 import { addExamples, addOutputOptions, parseDuration, parseWholeNumber } from './options.ts';
+import { openPython } from './resolve-target.ts';
 import type { OutputOptions, Session } from './session.ts';
-import { parseTarget, TARGET_HELP } from './target.ts';
+import { parsePid, parseTarget, showProgressOn, TARGET_HELP } from './target.ts';
 
 interface NativeOptions extends OutputOptions {
   every?: number;
@@ -53,11 +55,7 @@ async function runNative(
       next: 'Write leakscope native PID --every 30s, or leakscope native BEFORE AFTER.',
     });
   }
-  const first = await requireNative(target, session);
-  let second: NativeCapture | undefined;
-  if (options.every !== undefined) second = await captureAgain(target, options.every, session);
-  else if (later !== undefined) second = await requireNative(later, session);
-  const [before, now] = second === undefined ? [undefined, first] : [first, second];
+  const [before, now] = await captureMoments(target, later, options, session);
   const report = buildNativeReport(before, now, {
     limit: options.limit,
     redact: options.redact === true,
@@ -65,20 +63,56 @@ async function runNative(
   session.print(report, () => formatNative(report, session.style));
 }
 
-/** undefined, and a note, if the process has ended meanwhile. */
-async function captureAgain(
+/** The earlier moment, if there is one, and the last. */
+async function captureMoments(
   target: string,
+  later: string | undefined,
+  { every }: NativeOptions,
+  session: Session,
+): Promise<[NativeCapture | undefined, NativeCapture]> {
+  if (every !== undefined) return captureTwice(parsePid(target), every, session);
+  const first = await requireNative(target, session);
+  return later === undefined ? [undefined, first] : [first, await requireNative(later, session)];
+}
+
+/** Both of one process, whatever has its pid later. With a note, only the first of one that has ended meanwhile. */
+async function captureTwice(
+  pid: number,
   seconds: number,
   session: Session,
-): Promise<NativeCapture | undefined> {
-  session.progress(`waiting ${seconds} s`);
-  await session.sleep(seconds * 1000);
+): Promise<[NativeCapture | undefined, NativeCapture]> {
+  const live = openPython(pid);
+  const read = async (): Promise<NativeCapture> => {
+    const onProgress = showProgressOn(session);
+    const graph = await live.capture({ native: true, signal: session.signal, onProgress });
+    assert(graph.native !== undefined, 'the capture looked at C memory');
+    return { graph, native: graph.native };
+  };
   try {
-    return await requireNative(target, session);
-  } catch (error) {
-    const state = findProcess(Number(target))?.state ?? 'X';
-    if (state !== 'X' && state !== 'Z') throw error;
-    session.note(`process ${target} has ended: this is what it held at the first capture`);
-    return undefined;
+    const first = await read();
+    session.progress(`waiting ${seconds} s`);
+    await session.sleep(seconds * 1000);
+    try {
+      return [first, await read()];
+    } catch (error) {
+      if (live.isAlive) throw error;
+      refuseOther(pid);
+      session.note(`process ${pid} has ended: this is what it held at the first capture`);
+      return [undefined, first];
+    }
+  } finally {
+    live.close();
   }
+}
+
+/** Throws AccessError if another process has the pid of the one that has ended. */
+function refuseOther(pid: number): void {
+  const other = findProcess(pid);
+  if (other === undefined || 'XZ'.includes(other.state)) return;
+  const began = new Date(other.processStartedAt * 1000).toISOString();
+  throw new AccessError({
+    fact: `Process ${pid} is no longer the one of the first capture`,
+    reason: `that one has ended, and its pid was given to another, "${other.name}", which began at ${began}`,
+    next: 'Find the program again with leakscope ps, and give its new pid.',
+  });
 }

@@ -90,9 +90,25 @@ function checkTraces({ traces, nodeCount }: HeapGraph): string | undefined {
 
 function checkNative({ native, nodeCount }: HeapGraph): string | undefined {
   if (native === undefined) return undefined;
-  const { blockAddress, blockSize, blockGroup, excessNode, excessCount, facts } = native;
+  const {
+    blockAddress,
+    blockSize,
+    blockGroup,
+    excessNode,
+    excessCount,
+    heldNode,
+    heldGroup,
+    facts,
+  } = native;
   if (excessNode.length !== excessCount.length) return 'excessNode and excessCount differ';
   if (excessNode.some((node) => node >= nodeCount)) return 'excessNode leads nowhere';
+  if (heldNode.length !== heldGroup.length) return 'heldNode and heldGroup differ';
+  if (heldNode.some((node) => node >= nodeCount)) return 'heldNode leads nowhere';
+  const groupCount = facts.groups.length;
+  if (heldGroup.some((group) => group >= groupCount)) return 'heldGroup leads nowhere';
+  if (facts.groups.some(({ partOf }) => partOf !== undefined && !(partOf < groupCount))) {
+    return 'partOf leads nowhere';
+  }
   if (blockSize.length !== blockAddress.length || blockGroup.length !== blockAddress.length) {
     return 'the columns of blocks differ in length';
   }

@@ -60,6 +60,8 @@ const NATIVE_COLUMNS = {
   blockGroup: 'u32',
   excessNode: 'u32',
   excessCount: 'u32',
+  heldNode: 'u32',
+  heldGroup: 'u32',
 } as const;
 /** There if tracemalloc was on. */
 const TRACE_COLUMNS = {

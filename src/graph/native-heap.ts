@@ -93,6 +93,8 @@ export interface BlockGroup {
   signature: string;
   /** For retained blocks: whose memory leads to the first of them, `libbig.so`, `stack of thread main`; else empty. */
   heldBy: string;
+  /** Lost blocks: row of the group whose blocks lead to these, and with which they were lost; undefined for heads. */
+  partOf?: number | undefined;
   /** The library that the signature names, as the target sees its path; empty if none. */
   library: string;
   /** The first bytes of the first block. */
@@ -174,5 +176,11 @@ export interface NativeHeap {
   /** Nodes, ascending, whose reference count is above the pointers to them that exist anywhere, and by how much. */
   readonly excessNode: Uint32Array;
   readonly excessCount: Uint32Array;
+  /**
+   * Nodes, ascending, that have more references than were found and to which only lost blocks lead, and the row of the group
+   * of these: they are lost with them.
+   */
+  readonly heldNode: Uint32Array;
+  readonly heldGroup: Uint32Array;
   readonly facts: NativeFacts;
 }

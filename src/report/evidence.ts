@@ -25,8 +25,6 @@ export interface CaptureEvidence {
   /** Of the garbage: objects that the collector knows. */
   garbageTracked: number;
   garbageByType: ReadonlyMap<string, number>;
-  /** Free blocks and pools of pymalloc; undefined where it is not in use. */
-  freeInPymallocBytes: number | undefined;
   collector: HeapGraph['capture']['collector'];
   /** What there was outside of Python objects; undefined if the capture did not look. */
   native: NativeSample | undefined;
@@ -87,7 +85,6 @@ export class EvidenceCollector {
       garbageBytes: garbage.allocatedBytes,
       garbageTracked: countTracked(graph, garbage),
       garbageByType: countTypes(graph, garbage.nodes),
-      freeInPymallocBytes: graph.capture.freeInPymallocBytes,
       collector: graph.capture.collector,
       native: graph.native === undefined ? undefined : sampleNative(graph, graph.native),
       tracerBytes: graph.traces?.facts.tracerBytes ?? 0,

@@ -1,5 +1,5 @@
 // The ledger of a hunt: what each account had in the first and the last capture, what of the growth no suspect explains,
-// and how the growth is told in one line. Captures without a look at C memory have four accounts only.
+// and how the growth is told in one line. Captures without a look at C memory have three accounts only.
 
 import { formatSignedBytes, sanitizeText } from '../base/format.ts';
 import { ACCOUNTS, type Account, FREE_ACCOUNTS } from '../graph/native-heap.ts';
@@ -31,9 +31,6 @@ function accountsOf(capture: CaptureEvidence): Accounts {
     pythonObjects: capture.objectBytes,
     unreachableObjects: capture.garbageBytes,
   };
-  if (capture.freeInPymallocBytes !== undefined) {
-    known.freeInPymalloc = capture.freeInPymallocBytes;
-  }
   const sum = Object.values(known).reduce((total, bytes) => total + bytes, 0);
   return { ...known, unexplained: capture.line.rssBytes - sum };
 }
@@ -65,7 +62,7 @@ export function countUnexplained(
 
 /** Of the growth, what was freed and is held by allocators. */
 export const countFreeGrowth = (growth: Accounts): number =>
-  FREE_ACCOUNTS.reduce((sum, name) => sum + (growth[name] ?? 0), growth.freeInPymalloc ?? 0);
+  FREE_ACCOUNTS.reduce((sum, name) => sum + (growth[name] ?? 0), 0);
 
 /** In the order in which they are told. */
 const FAMILIES: readonly [text: string, accounts: readonly string[]][] = [
@@ -74,7 +71,7 @@ const FAMILIES: readonly [text: string, accounts: readonly string[]][] = [
   ['unreachable objects', ['unreachableObjects']],
   ['C memory', ['nativeOwned', 'nativeReachable']],
   ['lost C memory', ['nativeUnreachable']],
-  ['free in pymalloc', ['pymallocFreeBlocks', 'pymallocFreePools', 'freeInPymalloc']],
+  ['free in pymalloc', ['pymallocFreeBlocks', 'pymallocFreePools']],
   ['free in malloc', ['mallocTop', 'mallocTrimmable', 'mallocStuck']],
   ['stacks', ['threadStacks']],
   ['files', ['fileBacked']],

@@ -111,6 +111,7 @@ function buildGroups(
       bytesGrowth: before === undefined ? null : bytes - (earlier?.bytes ?? 0),
       signature: group.signature,
       heldBy: group.heldBy === '' ? null : group.heldBy,
+      lostWith: describeGroup(row.partOf === undefined ? undefined : totals.get(row.partOf)),
       library,
       libraryVersion:
         library === null ? null : (findModuleVersion(graph, moduleOfLibrary(library)) ?? null),
@@ -132,6 +133,11 @@ function buildGroups(
     )
     .slice(0, limit);
 }
+
+const describeGroup = (row: GroupTotals | undefined): string | null =>
+  row === undefined
+    ? null
+    : `blocks of ${describeSizes(row.group.smallestBytes, row.group.largestBytes)} (${row.group.signature})`;
 
 function buildLostReferences(
   before: HeapGraph | undefined,
@@ -236,7 +242,8 @@ function formatGroups({ groups, from }: NativeReport, style: Style): string[] {
       sanitizeText(
         group.signature +
           (group.libraryVersion === null ? '' : ` ${group.libraryVersion}`) +
-          (group.heldBy === null ? '' : `, held by ${group.heldBy}`),
+          (group.heldBy === null ? '' : `, held by ${group.heldBy}`) +
+          (group.lostWith === null ? '' : `, with ${group.lostWith}`),
       ),
       48,
     ),

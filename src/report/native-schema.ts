@@ -16,6 +16,9 @@ const group = z.strictObject({
   bytesGrowth: signed.nullable(),
   signature: z.string().meta({ description: 'what the blocks seem to hold' }),
   heldBy: z.string().nullable().meta({ description: 'whose memory leads to them; null: lost' }),
+  lostWith: z.string().nullable().meta({
+    description: 'the blocks that alone lead to these, and with which they were lost; null: heads',
+  }),
   library: z.string().nullable().meta({ description: 'that the content points into' }),
   libraryVersion: z.string().nullable(),
   example: z.strictObject({

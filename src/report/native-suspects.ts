@@ -23,6 +23,7 @@ import { BlockState, type NativeFacts } from '../graph/native-heap.ts';
 import { describeSizes, siteCommand } from './native-report.ts';
 import { formatRepr } from './repr-text.ts';
 import type { HuntReport, Suspect } from './schemas.ts';
+import type { HeldByLost } from './suspects.ts';
 
 export interface NativeContext {
   samples: readonly NativeSample[];
@@ -33,6 +34,8 @@ export interface NativeContext {
   enoughRounds: boolean;
   /** What the process gained, in bytes: the whole that shares are of. */
   growthBytes: number;
+  /** Python objects that grew and that only lost blocks hold. */
+  heldByLost: readonly HeldByLost[];
 }
 
 type Findings = HuntReport['findings'];
@@ -47,18 +50,21 @@ const LEAST_REFERENCES = 32;
 const LEAST_REFERENCES_PER_ROUND = 4;
 const EXAMPLE_BYTES = 16;
 
+/** `held`: those of `heldByLost` that are a part of a suspect. */
 export function buildNativeSuspects(context: NativeContext): {
   suspects: Suspect[];
   findings: Findings;
+  held: HeldByLost[];
 } {
+  const lost = lostSuspects(context);
   const suspects = [
-    ...lostSuspects(context),
+    ...lost.suspects,
     ...excessSuspects(context),
     ...threadSuspects(context),
     ...mappingSuspects(context),
   ];
   const { suspects: retained, findings } = retainedSuspects(context);
-  return { suspects: [...suspects, ...retained], findings };
+  return { suspects: [...suspects, ...retained], findings, held: lost.held };
 }
 
 /** What all native suspects have in common; the rest is given. */
@@ -102,24 +108,48 @@ function makeSuspect(
 
 // ---- blocks
 
-function lostSuspects(context: NativeContext): Suspect[] {
-  return findBlockGrowth(context.samples, BlockState.lost)
-    .filter(
-      ({ blocks, bytes }) =>
-        grownBy(bytes) >= LEAST_LOST_BYTES &&
-        blocks.every((value, i) => i === 0 || value - blocks[i - 1] >= LEAST_LOST_PER_ROUND),
-    )
-    .map((row) =>
+function lostSuspects(context: NativeContext): { suspects: Suspect[]; held: HeldByLost[] } {
+  const suspects: Suspect[] = [];
+  const allHeld: HeldByLost[] = [];
+  for (const row of findBlockGrowth(context.samples, BlockState.lost)) {
+    const withParts = [row, ...row.parts];
+    const isEnough = row.blocks.every(
+      (_, i) => i === 0 || grownInRound(withParts, i) >= LEAST_LOST_PER_ROUND,
+    );
+    if (!isEnough || grownBy(row.bytes) < LEAST_LOST_BYTES) continue;
+    const keys = new Set(withParts.flatMap((each) => each.keys));
+    const held = context.heldByLost.filter(({ holder }) => keys.has(holder));
+    allHeld.push(...held);
+    suspects.push(
       makeSuspect(context, {
         ...describeBlocks(row),
         kind: 'native-lost',
         measure: 'blocks',
         counts: row.blocks,
-        sizes: row.bytes,
+        sizes: row.bytes.map((bytes, i) =>
+          held.reduce((sum, each) => sum + each.row.bytes[i], bytes),
+        ),
+        contents: [...row.parts.map(describePart), ...held.flatMap(describeHeld)].sort(
+          (a, b) => b.bytes - a.bytes,
+        ),
         advice: adviseOnLost(context, row),
       }),
     );
+  }
+  return { suspects, held: allHeld };
 }
+
+const grownInRound = (rows: readonly BlockGrowth[], capture: number): number =>
+  rows.reduce((sum, { blocks }) => sum + blocks[capture] - blocks[capture - 1], 0);
+
+const describePart = (part: BlockGrowth): Suspect['contents'][number] => ({
+  type: describeBlocks(part).type,
+  count: grownBy(part.blocks),
+  bytes: grownBy(part.bytes),
+});
+
+const describeHeld = ({ row }: HeldByLost): Suspect['contents'] =>
+  row.contents.map(({ typeName, count, bytes }) => ({ type: typeName, count, bytes }));
 
 /** `native-retained` grows at the end as at the start; what grows ever slower fills something up. */
 function retainedSuspects(context: NativeContext): { suspects: Suspect[]; findings: Findings } {

@@ -7,7 +7,7 @@ import { buildHuntLedger, countFreeGrowth, noiseOf } from './hunt-ledger.ts';
 import { hasSameRounds, MAX_PER_THREAD } from './merge-rows.ts';
 import { buildNativeSuspects } from './native-suspects.ts';
 import type { HuntReport, Suspect } from './schemas.ts';
-import type { SuspectContext } from './suspects.ts';
+import { buildSuspect, grownBytes, type HeldByLost, type SuspectContext } from './suspects.ts';
 
 export interface NativeJudgement {
   suspects: Suspect[];
@@ -72,43 +72,29 @@ export function joinStray(suspects: Suspect[], findings: HuntReport['findings'])
   }
 }
 
-/**
- * Objects of which only C code is known to hold them, in step with blocks that are lost: the blocks hold them. They become a
- * part of that suspect and a finding.
- */
-export function joinHeldByLost(suspects: Suspect[], findings: HuntReport['findings']): void {
-  for (let i = suspects.length - 1; i >= 0; i--) {
-    const held = suspects[i];
-    if (held.kind !== 'retained' || held.verdict === 'leaking') continue;
-    if (!held.shape.startsWith('C code')) continue;
-    const lost = suspects.find((each) => each.kind === 'native-lost' && hasSameRounds(held, each));
-    if (lost === undefined) continue;
-    const { type, count, bytes } = held;
-    const text = `${formatNumberOf(count, 'object')} more of ${type} in step with ${lost.type} that are lost: these hold them`;
-    findings.push({ kind: 'grows-with', bytes, text });
-    lost.explains = Math.min(1, lost.explains * (1 + bytes / Math.max(1, lost.bytes)));
-    lost.contents = [...lost.contents, { type, count, bytes }];
-    suspects.splice(i, 1);
-  }
-}
-
 /** What grew outside of Python objects, and memory that allocators hold free. */
-export function judgeNative(context: SuspectContext, known: readonly Suspect[]): NativeJudgement {
+export function judgeNative(
+  context: SuspectContext,
+  known: readonly Suspect[],
+  heldByLost: readonly HeldByLost[],
+): NativeJudgement {
   const { evidence, elapsedMs, enoughRounds } = context;
   const { captures, graph, tree } = evidence;
   const samples = captures.flatMap(({ native }) => (native === undefined ? [] : [native]));
   if (graph.native === undefined || samples.length < captures.length) {
-    return { suspects: [], findings: [], explainedBytes: 0 };
+    const suspects = heldByLost.map(({ row }) => buildSuspect(context, row));
+    return { suspects, findings: [], explainedBytes: 0 };
   }
   const { facts } = graph.native;
   const growthBytes = samples[samples.length - 1].rssBytes - samples[0].rssBytes;
-  const { suspects, findings } = buildNativeSuspects({
+  const { suspects, findings, held } = buildNativeSuspects({
     samples,
     graph,
     facts,
     elapsedMs,
     enoughRounds,
     growthBytes,
+    heldByLost,
   });
   const ledger = buildHuntLedger(captures[0], captures[captures.length - 1]);
   const freeGrowth = countFreeGrowth(ledger.growth);
@@ -128,6 +114,10 @@ export function judgeNative(context: SuspectContext, known: readonly Suspect[]):
     else if (suspect.kind !== 'threads') findings.push(describeStep(suspect, cause));
   }
   const outside = suspects.filter(({ kind }) => kind.startsWith('native') || kind === 'mappings');
-  const explainedBytes = outside.reduce((sum, { bytes }) => sum + bytes, 0);
-  return { suspects: own, findings, explainedBytes };
+  const outsideBytes = outside.reduce((sum, { bytes }) => sum + bytes, 0);
+  const objectBytes = held.reduce((sum, { row }) => sum + grownBytes(row), 0);
+  // Held by blocks that are not told: suspects by themselves.
+  const others = heldByLost.filter((each) => !held.includes(each));
+  own.push(...others.map(({ row }) => buildSuspect(context, row)));
+  return { suspects: own, findings, explainedBytes: outsideBytes - objectBytes };
 }

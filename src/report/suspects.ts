@@ -4,6 +4,7 @@
 import { findCommonSite } from '../analysis/allocation-sites.ts';
 import { computeDominators, computeRetainedSizes } from '../analysis/dominators.ts';
 import type { Growth, GrowthRow } from '../analysis/growth.ts';
+import { keyOfGroup } from '../analysis/native-groups.ts';
 import { findPath, type HeapPath } from '../analysis/path-steps.ts';
 import {
   findOtherHolders,
@@ -58,15 +59,24 @@ const NOTABLE_BYTES = 16_384;
 /** Fits a line of a terminal behind its label and address. */
 const EXAMPLE_LENGTH = 66;
 
+/** Objects that only lost blocks of C code hold: a part of what grew with those blocks, if that is told. */
+export interface HeldByLost {
+  row: MergedRow;
+  /** Key of the blocks' group. */
+  holder: string;
+}
+
 /** Of what grew in every round: suspects, and findings for what is bounded or too little to matter. */
 export function buildSuspects(
   context: SuspectContext,
   growth: Growth,
-): { suspects: Suspect[]; findings: Findings } {
+): { suspects: Suspect[]; findings: Findings; heldByLost: HeldByLost[] } {
   const suspects: Suspect[] = [];
   const findings: Findings = [];
+  const heldByLost: HeldByLost[] = [];
   const { graph, tree, tracks } = context.evidence;
   const shapeOfNode = last(tracks).alive?.shapeOfNode ?? new Uint32Array(0);
+  const held = countHeldByLost(graph, shapeOfNode);
   const told: { row: GrowthRow; object: NodeIndex; suspect: Suspect }[] = [];
   for (const row of mergeRows(growth.rows, graph, tree, shapeOfNode)) {
     // CPython's cache of attributes keeps names made for one look-up, 4096 at most: getattr(self, 'do_' + verb).
@@ -83,6 +93,12 @@ export function buildSuspects(
     if (isTooLittle(context, row)) {
       const text = `${describeGrowth(row)} more of ${row.text}: too little to tell`;
       findings.push({ kind: 'small-growth', bytes: grownBytes(row), text });
+      continue;
+    }
+    // Some seem to be held by a stale pointer as well.
+    const lost = held.get(row.shape);
+    if (lost !== undefined && lost.count * 2 > grownCount(row)) {
+      heldByLost.push({ row, holder: lost.holder });
       continue;
     }
     // Inner parts of one object of a library that grow in step are one leak: what was put into the object.
@@ -102,7 +118,27 @@ export function buildSuspects(
     if (object !== undefined) told.push({ row, object, suspect });
     suspects.push(suspect);
   }
-  return { suspects, findings };
+  return { suspects, findings, heldByLost };
+}
+
+/** By shape: the blocks that hold most of those objects of the shape that only lost blocks hold, and how many these are. */
+function countHeldByLost(
+  { native }: HeapGraph,
+  shapeOfNode: Uint32Array,
+): Map<number, { holder: string; count: number }> {
+  const byShape = new Map<number, Map<string, number>>();
+  native?.heldNode.forEach((node, row) => {
+    const holder = keyOfGroup(native.facts.groups[native.heldGroup[row]]);
+    const holders = byShape.get(shapeOfNode[node]) ?? new Map<string, number>();
+    byShape.set(shapeOfNode[node], holders.set(holder, (holders.get(holder) ?? 0) + 1));
+  });
+  return new Map(
+    [...byShape].map(([shape, holders]) => {
+      const [most] = [...holders].sort((a, b) => b[1] - a[1]);
+      const count = [...holders.values()].reduce((sum, each) => sum + each, 0);
+      return [shape, { holder: most[0], count }] as const;
+    }),
+  );
 }
 
 /** The object of a library of which the holder is an inner part. */
@@ -126,7 +162,7 @@ function isTooLittle(context: SuspectContext, row: GrowthRow): boolean {
 export const last = <T>(values: readonly T[]): T => values[values.length - 1];
 export const grownBytes = (row: GrowthRow): number => last(row.bytes) - row.bytes[0];
 
-function buildSuspect(context: SuspectContext, row: MergedRow): Suspect {
+export function buildSuspect(context: SuspectContext, row: MergedRow): Suspect {
   const { evidence, elapsedMs } = context;
   const { graph, tree } = evidence;
   const example = chooseExample(context, row);

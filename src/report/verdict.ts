@@ -9,7 +9,7 @@ import { formatBytes, formatDuration, formatNumberOf, formatShare } from '../bas
 import { buildCycleSuspect } from './cycle-suspect.ts';
 import type { HuntEvidence } from './evidence.ts';
 import { buildHuntLedger, countFreeGrowth, countUnexplained, noiseOf } from './hunt-ledger.ts';
-import { joinHeldByLost, joinStray, judgeNative } from './native-verdict.ts';
+import { joinStray, judgeNative } from './native-verdict.ts';
 import { buildTarget } from './report-parts.ts';
 import type { HuntReport, Suspect } from './schemas.ts';
 import { buildSuspects, type SuspectContext } from './suspects.ts';
@@ -43,14 +43,13 @@ export function judgeHunt(evidence: HuntEvidence): HuntReport {
     garbageGrowthBytes: Math.max(0, last.garbageBytes - first.garbageBytes),
     enoughRounds: captures.length > ROUNDS_NEEDED,
   };
-  const { suspects, findings } = buildSuspects(context, growth);
+  const { suspects, findings, heldByLost } = buildSuspects(context, growth);
   const cycles = buildCycleSuspect(context);
   if (cycles.suspect !== undefined) suspects.push(cycles.suspect);
   findings.push(...cycles.findings, ...describeRetries(evidence), ...describeTracer(evidence));
-  const native = judgeNative(context, suspects);
+  const native = judgeNative(context, suspects, heldByLost);
   suspects.push(...native.suspects);
   findings.push(...native.findings);
-  joinHeldByLost(suspects, findings);
   joinStray(suspects, findings);
   demoteMinor(suspects, findings);
   suspects.sort((a, b) => b.explains - a.explains || b.bytes - a.bytes);

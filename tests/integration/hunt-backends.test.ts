@@ -1,5 +1,5 @@
 // What a backend has, hunted as a user would: leaks of the kinds that people write, named by holder, counted as the program
-// counts them, with advice that fits; and healthy programs whose memory moves. See tests/programs/trial_programs.py.
+// counts them, with advice that fits; and healthy programs whose memory moves. See tests/programs/trials.
 
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -17,7 +17,7 @@ interface Truth {
   holder?: string;
 }
 
-const PROGRAM = fileURLToPath(new URL('../programs/trial_programs.py', import.meta.url));
+const PROGRAMS = fileURLToPath(new URL('../programs/trials/', import.meta.url));
 const pythons = onePythonPerMinor();
 /** Every program runs on this version, or the newest there is; a few on the oldest and the newest. */
 const usual = pythons.find((python) => python.minor === '3.12') ?? pythons.at(-1);
@@ -31,9 +31,14 @@ interface Hunted {
   counted: number[];
 }
 
-async function hunt(python: TestPython, name: string): Promise<Hunted> {
+/** `theme`: the file that the program is in. */
+async function hunt(python: TestPython, theme: string, name: string): Promise<Hunted> {
   const journal = join(folder, `${name}-${python.minor}`);
-  const running = await startPython<Truth>(python, PROGRAM, { args: [name, journal] });
+  const running = await startPython<Truth>(python, `${PROGRAMS}${theme}.py`, {
+    args: [name, journal],
+    // Beside the program.
+    env: { PYTHONDONTWRITEBYTECODE: '1' },
+  });
   try {
     const report = await runJson(huntSchema, 'hunt', `${running.pid}`, '--every', '1s');
     const lines = readFileSync(journal, 'latin1').trim().split('\n');
@@ -50,8 +55,13 @@ async function hunt(python: TestPython, name: string): Promise<Hunted> {
 
 const sum = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0);
 
-async function expectLeak(python: TestPython, name: string, advice: RegExp): Promise<void> {
-  const { truth, report, counted } = await hunt(python, name);
+async function expectLeak(
+  python: TestPython,
+  theme: string,
+  name: string,
+  advice: RegExp,
+): Promise<void> {
+  const { truth, report, counted } = await hunt(python, theme, name);
   const { verdict, suspects } = report;
   expect({ verdict, holders: suspects.map(({ holder }) => holder) }).toEqual({
     verdict: 'leak',
@@ -71,7 +81,7 @@ async function expectLeak(python: TestPython, name: string, advice: RegExp): Pro
 }
 
 async function expectNoLeak(python: TestPython, name: string): Promise<void> {
-  const { report } = await hunt(python, name);
+  const { report } = await hunt(python, 'healthy', name);
   const { verdict, summary, suspects } = report;
   expect({ verdict, shapes: suspects.map(({ shape }) => shape) }, summary).toEqual({
     verdict: 'no-leak',
@@ -79,25 +89,33 @@ async function expectNoLeak(python: TestPython, name: string): Promise<void> {
   });
 }
 
-const LEAKS: [name: string, advice: RegExp][] = [
-  ['signal_closures', /`receivers` is named in __main__\.Signal\.__init__ at .*Signal\.connect at/],
-  ['weak_key_holds_itself', /the value, which refers to its own key\. `sessions_by_key` is named/],
-  ['finalizers', /Nothing is removed from `kept`/],
-  ['wrapped_again', /decorated or patched again and again/],
-  ['contextvar_list', /Nothing is removed from `steps`/],
-  ['thread_locals', /Nothing is removed from `seen`/],
-  ['threads_never_end', /They run __main__\.threads_never_end\.<locals>\.poll at/],
-  ['timers', /wait for something that does not come/],
-  ['queue_without_consumer', /Nothing is removed from `jobs`/],
-  ['cached_properties', /What is added under `customers` stays/],
-  ['datetimes', /Nothing is removed from `seen_at`/],
-  ['growing_array', /One array\.array gets longer and longer: `samples`/],
-  ['flags_of_shared_values', /Nothing is removed from `flags`/],
-  ['default_argument', /A default is made once .* what __main__\.collect at .* adds/],
-  ['logger_per_request', /logging\.getLogger\(\) keeps every logger/],
-  ['warnings_registry', /./],
-  ['dynamic_modules', /Modules stay in sys\.modules/],
-  ['mock_calls', /`client` is named in/],
+const LEAKS: [theme: string, name: string, advice: RegExp][] = [
+  [
+    'references',
+    'signal_closures',
+    /`receivers` is named in __main__\.Signal\.__init__ at .*Signal\.connect at/,
+  ],
+  [
+    'references',
+    'weak_key_holds_itself',
+    /the value, which refers to its own key\. `sessions_by_key` is named/,
+  ],
+  ['references', 'finalizers', /Nothing is removed from `kept`/],
+  ['references', 'wrapped_again', /decorated or patched again and again/],
+  ['concurrency', 'contextvar_list', /Nothing is removed from `steps`/],
+  ['concurrency', 'thread_locals', /Nothing is removed from `seen`/],
+  ['concurrency', 'threads_never_end', /They run __main__\.threads_never_end\.<locals>\.poll at/],
+  ['concurrency', 'timers', /wait for something that does not come/],
+  ['concurrency', 'queue_without_consumer', /Nothing is removed from `jobs`/],
+  ['stores', 'cached_properties', /What is added under `customers` stays/],
+  ['stores', 'datetimes', /Nothing is removed from `seen_at`/],
+  ['stores', 'growing_array', /One array\.array gets longer and longer: `samples`/],
+  ['stores', 'flags_of_shared_values', /Nothing is removed from `flags`/],
+  ['references', 'default_argument', /A default is made once .* what __main__\.collect at .* adds/],
+  ['stores', 'logger_per_request', /logging\.getLogger\(\) keeps every logger/],
+  ['stores', 'warnings_registry', /./],
+  ['stores', 'dynamic_modules', /Modules stay in sys\.modules/],
+  ['references', 'mock_calls', /`client` is named in/],
 ];
 
 const HEALTHY = [
@@ -115,14 +133,16 @@ const HEALTHY = [
 ];
 
 describe.skipIf(usual === undefined)('a leak is named and counted', () => {
-  test.each(LEAKS)('%s', (name, advice) => expectLeak(usual as TestPython, name, advice));
+  test.each(LEAKS)('%s: %s', (theme, name, advice) =>
+    expectLeak(usual as TestPython, theme, name, advice),
+  );
 });
 
 describe.skipIf(usual === undefined)('what is healthy is no leak', () => {
   test.each(HEALTHY)('%s', (name) => expectNoLeak(usual as TestPython, name));
 
   test('a cache that fills ever more slowly is not called a leak', async () => {
-    const { report } = await hunt(usual as TestPython, 'warm_up_of_cache');
+    const { report } = await hunt(usual as TestPython, 'healthy', 'warm_up_of_cache');
 
     expect(report.verdict).not.toBe('leak');
   });
@@ -131,8 +151,13 @@ describe.skipIf(usual === undefined)('what is healthy is no leak', () => {
 describe('the oldest and the newest Python', () => {
   const ends = [...new Set([pythons[0], pythons.at(-1)])].filter((each) => each !== undefined);
   test.each(ends.map((python) => ({ name: python.name, python })))('$name', async ({ python }) => {
-    await expectLeak(python, 'cached_properties', /What is added under `customers` stays/);
-    await expectLeak(python, 'thread_locals', /Nothing is removed from `seen`/);
+    await expectLeak(
+      python,
+      'stores',
+      'cached_properties',
+      /What is added under `customers` stays/,
+    );
+    await expectLeak(python, 'concurrency', 'thread_locals', /Nothing is removed from `seen`/);
     await expectNoLeak(python, 'ring_in_list');
   });
 });

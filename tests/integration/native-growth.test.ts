@@ -1,9 +1,12 @@
 // Growth of lost C memory and lost references, told by `hunt` and `native`, is what the program itself lost in between:
 // it loses a fixed number between two captures, exactly. See tests/programs/native_leaks.py.
 
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { nativeSchema } from '../../src/report/native-schema.ts';
 import type { Suspect } from '../../src/report/schemas.ts';
@@ -82,6 +85,76 @@ describeEachPython('hunt', (python) => {
   });
 });
 
+/** Leaks of several blocks and objects each: one step per round, what is told, and the least bytes that it takes with it. */
+const WHOLES: readonly {
+  step: Step;
+  kind: Suspect['kind'];
+  perRound: number;
+  bytes: number;
+  type: RegExp;
+  contents: readonly RegExp[];
+}[] = [
+  {
+    // Two structs, two buffers, a dict with a list.
+    step: ['lose_records', 500, 300],
+    kind: 'native-lost',
+    perRound: 600,
+    bytes: 300 * (2 * (64 + 500) + 200),
+    type: /^blocks of 80 B/,
+    contents: [/^blocks of 512 B/, /^dict$/, /^list$/],
+  },
+  {
+    step: ['lose_boxes', 40, 300],
+    kind: 'native-lost',
+    perRound: 300,
+    bytes: 300 * (40 + 320),
+    type: /vtable for boxes::Box/,
+    contents: [/^blocks of 336 B/],
+  },
+  {
+    step: ['forget_holders', 700, 300],
+    kind: 'refcount',
+    perRound: 300,
+    bytes: 300 * (2 * 700 + 200),
+    type: /Holder$/,
+    contents: [/^list$/],
+  },
+  {
+    step: ['drop_cycles', 900, 300],
+    kind: 'cycles',
+    perRound: 300,
+    bytes: 300 * (900 + 200),
+    type: /Holder$/,
+    contents: [/^dict$/, /^list$/],
+  },
+];
+
+describeEachPython('one leak is one suspect with all its bytes', (python) => {
+  test.runIf(canCompile).each(WHOLES)('$step.0', async (whole) => {
+    const report = await withLeaks(python, (target) =>
+      huntRounds(target.pid, () => takeSteps(target, [whole.step])),
+    );
+    const { suspects } = report;
+    expect(
+      suspects.map(({ kind, type, count }) => ({ kind, type, count })),
+      JSON.stringify(suspects),
+    ).toEqual([
+      {
+        kind: whole.kind,
+        type: expect.stringMatching(whole.type),
+        count: near(3 * whole.perRound),
+      },
+    ]);
+    const [{ bytes, contents, explains }] = suspects;
+    expect(bytes).toBeGreaterThan(3 * whole.bytes * 0.95);
+    expect(bytes).toBeLessThan(3 * whole.bytes * 2);
+    expect(explains).toBeGreaterThan(0.8);
+    const types = contents.map(({ type }) => type);
+    for (const wanted of whole.contents)
+      expect(types).toContainEqual(expect.stringMatching(wanted));
+  });
+});
+
 const [plain] = onePythonPerMinor().filter(({ minor }) => minor === '3.12' || minor === '3.11');
 
 test.runIf(canCompile && plain !== undefined)(
@@ -125,7 +198,10 @@ test.runIf(canCompile && plain !== undefined)('native --every tells it for a pro
       kind: 'native-lost',
       blocks: near(2500),
       blocksGrowth: near(1500),
+      lostWith: null,
     });
+    const cells = report.groups.find(({ leastBytes }) => leastBytes === 336);
+    expect(cells).toMatchObject({ lostWith: expect.stringContaining('boxes::Box') });
   });
 });
 
@@ -143,6 +219,62 @@ test.runIf(canCompile && plain !== undefined)(
       });
       const report = nativeSchema.parse(JSON.parse(stdout));
       expect(report.groups[0]).toMatchObject({ kind: 'native-lost', blocksGrowth: null });
+    });
+  },
+);
+
+const START_AS_PID = fileURLToPath(new URL('../programs/start_as_pid.py', import.meta.url));
+const WAIT_FOR_STDIN = 'import os; print(os.getpid(), flush=True); os.read(0, 1)';
+
+/** A Python under that pid, ready; undefined without the right to choose pids. */
+async function startAsPid(
+  python: TestPython,
+  pid: number,
+): Promise<{ stop(): Promise<void> } | undefined> {
+  const [program, ...args] = python.command;
+  const child = spawn(
+    program,
+    [...args, START_AS_PID, `${pid}`, ...python.command, '-c', WAIT_FOR_STDIN],
+    {
+      stdio: ['pipe', 'pipe', 'inherit'],
+      env: { ...process.env, ...python.env },
+    },
+  );
+  const ended = once(child, 'exit');
+  const [line] = (await Promise.race([once(child.stdout, 'data'), ended])) as [Buffer | number];
+  if (typeof line === 'number') {
+    expect(line).toBe(77);
+    return undefined;
+  }
+  expect(`${line}`.trim()).toBe(`${pid}`);
+  return {
+    stop: async () => {
+      child.stdin.end();
+      await ended;
+    },
+  };
+}
+
+test.runIf(canCompile && plain !== undefined)(
+  'native --every refuses another process with the pid of the first',
+  async ({ skip }) => {
+    await withLeaks(plain, async (target) => {
+      const { finished } = await startNativeTwice(target);
+      await target.stop();
+      const other = await startAsPid(plain, target.pid);
+      if (other === undefined) return skip('pids cannot be chosen without being root');
+      try {
+        const { code, stdout, stderr } = await finished;
+        expect({ code, stdout, stderr }).toEqual({
+          code: 3,
+          stdout: '',
+          stderr: expect.stringMatching(
+            /Process \d+ is no longer the one of the first capture[\s\S]*its pid was given to another/,
+          ),
+        });
+      } finally {
+        await other.stop();
+      }
     });
   },
 );

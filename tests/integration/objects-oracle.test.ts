@@ -1,6 +1,6 @@
 // Objects of every type that leakscope decodes, compared with what the Python that made them says: sizes, references,
 // types, short contents. Also the whole heap of that process: no object has more references than its count.
-// See tests/programs/objects_oracle.py.
+// See tests/programs/oracle.
 
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -32,7 +32,7 @@ interface Oracle {
 }
 
 const SIZE_UNEXPECTED = 'type-size-unexpected';
-const PROGRAM = fileURLToPath(new URL('../programs/objects_oracle.py', import.meta.url));
+const PROGRAM = fileURLToPath(new URL('../programs/oracle/run.py', import.meta.url));
 
 describeEachPython(
   'objects of every type',
@@ -42,7 +42,10 @@ describeEachPython(
     let objects: OracleObject[];
 
     beforeAll(async () => {
-      running = await startPython<Oracle>(python, PROGRAM);
+      running = await startPython<Oracle>(python, PROGRAM, {
+        // Beside the programs.
+        env: { PYTHONDONTWRITEBYTECODE: '1' },
+      });
       objects = running.ready.objects;
       const capture = openCapture(running.pid);
       try {

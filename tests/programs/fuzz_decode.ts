@@ -249,6 +249,7 @@ async function decode(image: MemoryImage, random?: Random): Promise<HeapGraph> {
       allocator: { name: 'glibc', evidence: 'of the trial' },
       nameAddress: (address) =>
         address % 3 === 0 ? { symbol: 'some_symbol', library: '/lib/some.so' } : undefined,
+      readFromFile: (_, address) => address % 3 === 0,
     },
     onProgress: () => Promise.resolve(),
   });

@@ -51,6 +51,25 @@ lose_chain(size_t size, size_t count, uintptr_t *hidden)
     scrub();
 }
 
+struct record {
+    void *object;
+    char *buffer;
+    struct record *more;
+    char rest[40];
+};
+
+/* Two records that lead to each other's memory, to a buffer each, and the first to a Python object. */
+void
+lose_record(size_t size, void *object)
+{
+    struct record *first = (struct record *)take(0, sizeof *first);
+    struct record *more = (struct record *)take(0, sizeof *more);
+    *more = (struct record){NULL, (char *)take(0, size), NULL, {0}};
+    *first = (struct record){object, (char *)take(0, size), more, {0}};
+    first = more = NULL;
+    scrub();
+}
+
 struct work {
     size_t size, count;
     uintptr_t *hidden;

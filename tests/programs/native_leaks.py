@@ -33,6 +33,8 @@ c.overrun.argtypes = [ctypes.c_size_t]
 size_t = ctypes.c_size_t
 c.lose.argtypes = [ctypes.c_int, size_t, size_t, ctypes.c_void_p]
 c.lose_chain.argtypes = [size_t, size_t, ctypes.c_void_p]
+c.lose_record.argtypes = [size_t, ctypes.c_void_p]
+c.lose_record.restype = None
 c.lose_in_threads.argtypes = [ctypes.c_int, size_t, size_t, ctypes.c_void_p]
 
 
@@ -139,6 +141,31 @@ class Holder(ctypes.Structure):
     _fields_ = [("number", ctypes.c_int), ("block", ctypes.c_void_p)]
 
 
+def lose_records(size, count):
+    """C memory in several blocks, that holds Python objects: four blocks, a dict with a list and what is in it."""
+    for _ in range(count):
+        thing = make("dict")
+        incref(thing)
+        c.lose_record(size, id(thing))
+
+
+def forget_holders(size, count):
+    """Objects with a missing Py_DECREF, which have memory of C code, and an attribute that does, too."""
+    for _ in range(count):
+        holder = Holder(7, libc.malloc(size))
+        holder.inner = Holder(8, libc.malloc(size))
+        holder.names = make("list")
+        incref(holder)
+
+
+def drop_cycles(size, count):
+    """Cycles that wait for the collector, with memory of C code."""
+    gc.disable()
+    for _ in range(count):
+        holder = Holder(7, libc.malloc(size))
+        holder.itself = [holder, make("dict")]
+
+
 libc = ctypes.CDLL(None)
 libc.malloc.restype = ctypes.c_size_t
 libc.malloc.argtypes = [ctypes.c_size_t]
@@ -169,6 +196,16 @@ def hold_in_bytearray(size):
     ctypes.c_size_t.from_buffer(buffer, 64).value = block
     kept[block] = buffer
     return block
+
+
+def hold_numbers(first, end, step):
+    """Numbers of 64 bits as data has them: where the heap lies low, they look like pointers into it."""
+    # In its place at once: what grows leaves copies behind, in memory that C code may get and not write to.
+    numbers = array.array("Q", [0]) * ((end - first) // step)
+    for i in range(len(numbers)):
+        numbers[i] = first + i * step
+    kept[first] = [numbers, numbers.tobytes(), bytearray(numbers)]
+    return len(numbers)
 
 
 def hold_by_garbage(size):

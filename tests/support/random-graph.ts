@@ -57,6 +57,8 @@ const nativeHeaps: fc.Arbitrary<NativeHeap> = fc
     blockGroup: new Uint32Array(blocks.length),
     excessNode: Uint32Array.of(1, 3),
     excessCount: Uint32Array.of(20, 5000),
+    heldNode: Uint32Array.of(2),
+    heldGroup: Uint32Array.of(0),
     facts: {
       ledger: {
         rssBytes,
