@@ -11,6 +11,7 @@ import {
 } from '../base/columns.ts';
 import { type FoundObjects, LARGE } from '../cpython/found-objects.ts';
 import type { ObjectReader, TypeInfo } from '../cpython/object-reader.ts';
+import type { Execution } from '../graph/execution.ts';
 import {
   type CaptureFacts,
   type HeapGraph,
@@ -38,6 +39,7 @@ export interface BuildGraphOptions {
   /** Nodes whose reference count is too high although no pointer leads to them. */
   lostNodes?: BitSet | undefined;
   native?: NativeHeap | undefined;
+  execution?: Execution | undefined;
   capture: CaptureFacts;
 }
 
@@ -69,6 +71,7 @@ export function buildGraph(options: BuildGraphOptions): HeapGraph {
     types,
     strings: found.strings,
     native: options.native,
+    execution: options.execution,
     capture: options.capture,
   };
 }

@@ -3,6 +3,7 @@
 // memory of a core file alike.
 
 import { Problems } from '../base/problems.ts';
+import { makeCodeReader } from '../cpython/code-reader.ts';
 import { findCollectorState } from '../cpython/collector-state.ts';
 import { interpreterOffset } from '../cpython/field-shifts.ts';
 import { ObjectFinder } from '../cpython/find-objects.ts';
@@ -14,6 +15,8 @@ import { referenceCountsOf } from '../cpython/reference-counts.ts';
 import type { CaptureFacts, HeapGraph } from '../graph/heap-graph.ts';
 import { ChunkFinder } from '../malloc/chunk-finder.ts';
 import type { MemoryImage } from '../memory/memory-image.ts';
+import type { ThreadState } from '../memory/threads.ts';
+import { buildExecution } from './build-execution.ts';
 import { buildGraph } from './build-graph.ts';
 import { buildNative, type NativeSource } from './build-native.ts';
 import { readRoots } from './read-roots.ts';
@@ -34,8 +37,8 @@ export interface DecodeImageOptions {
   >;
   /** Whether the collector's lists may be believed: no collection was running. */
   listsAreStable: boolean;
-  /** Names of threads by their number, both as the target sees them. */
-  threadNames?: ReadonlyMap<number, string>;
+  /** What the kernel says of the threads. */
+  threads?: readonly ThreadState[];
   /** Number of the main thread as the target sees it: its pid in its own namespace. */
   mainThreadId: number;
   /** Given to look at the memory outside of Python objects, too. */
@@ -77,13 +80,17 @@ export async function decodeImage(options: DecodeImageOptions): Promise<HeapGrap
       problems.add('tracked-object-implausible', image.addressOfWord(word));
     }
   }
-  const { roots: namedRoots, weakDicts } = readRoots(
+  const kernelThreads = options.threads ?? [];
+  const codeReader = makeCodeReader(image, runtime);
+  const named = readRoots(
     image,
     runtime,
     problems,
-    options.threadNames ?? new Map(),
+    new Map(kernelThreads.map((thread) => [thread.innerTid, thread.name])),
     options.mainThreadId,
+    codeReader,
   );
+  const { roots: namedRoots, weakDicts } = named;
   for (const dict of weakDicts) finder.addWeakDict(dict);
   for (const root of namedRoots) finder.admission.addRoot(root.address);
   const found = finder.startDecoding();
@@ -93,6 +100,16 @@ export async function decodeImage(options: DecodeImageOptions): Promise<HeapGrap
   const writePreview = makePreviewWriter(runtime.layout);
   const collector = findCollectorState(image, runtime);
   const sorted = sortFound(found, roots);
+  const execution = buildExecution({
+    runtime,
+    codeReader,
+    threads: named.threads,
+    kernelThreads,
+    mainThreadId: options.mainThreadId,
+    sorted,
+    intern: (text) => finder.intern(text),
+    problems,
+  });
   if (options.native !== undefined) await onProgress('looking for lost memory', 0);
   const outside =
     options.native === undefined
@@ -118,6 +135,7 @@ export async function decodeImage(options: DecodeImageOptions): Promise<HeapGrap
     roots,
     lostNodes: outside?.lostNodes,
     native: outside?.native,
+    execution,
     capture: {
       ...options.facts,
       python: runtime.version.text,

@@ -18,6 +18,7 @@
 import { UsageError } from '../base/errors.ts';
 import { checkGraph } from './check-graph.ts';
 import { computeCrc32 } from './crc32.ts';
+import type { ExecutionFacts } from './execution.ts';
 import type { CaptureFacts, HeapGraph, TypeRow } from './heap-graph.ts';
 import { ACCOUNTS, type NativeFacts } from './native-heap.ts';
 
@@ -59,7 +60,28 @@ const NATIVE_COLUMNS = {
   excessNode: 'u32',
   excessCount: 'u32',
 } as const;
-const ALL_COLUMNS: Record<string, CellType> = { ...COLUMNS, ...NATIVE_COLUMNS };
+/** Not in the files of older releases. */
+const EXECUTION_COLUMNS = {
+  frameCode: 'u32',
+  frameLine: 'u32',
+  frameGenerator: 'u32',
+  firstLocal: 'u32',
+  localName: 'u32',
+  localNode: 'u32',
+  generatorNode: 'u32',
+  generatorState: 'u8',
+  generatorCode: 'u32',
+  generatorLine: 'u32',
+  futureNode: 'u32',
+  futureState: 'u8',
+  futureIsTask: 'u8',
+} as const;
+const ALL_COLUMNS: Record<string, CellType> = {
+  ...COLUMNS,
+  ...NATIVE_COLUMNS,
+  ...EXECUTION_COLUMNS,
+};
+type ExecutionColumnName = keyof typeof EXECUTION_COLUMNS;
 type NativeColumnName = keyof typeof NATIVE_COLUMNS;
 type ColumnName = keyof typeof COLUMNS;
 type Column = Uint8Array | Uint32Array | Float64Array;
@@ -81,6 +103,7 @@ interface FileHeader {
   types: TypeRow[];
   strings: readonly string[];
   native?: NativeFacts | undefined;
+  execution?: ExecutionFacts | undefined;
   capture: CaptureFacts;
 }
 
@@ -107,10 +130,15 @@ export function* encodeSnapshot(graph: HeapGraph, deflate?: Deflate): Generator<
     name,
     graph[name],
   ]);
-  const { native } = graph;
+  const { native, execution } = graph;
   if (native !== undefined) {
     for (const name of Object.keys(NATIVE_COLUMNS) as NativeColumnName[]) {
       columns.push([name, native[name]]);
+    }
+  }
+  if (execution !== undefined) {
+    for (const name of Object.keys(EXECUTION_COLUMNS) as ExecutionColumnName[]) {
+      columns.push([name, execution[name]]);
     }
   }
   const header: FileHeader = {
@@ -120,6 +148,7 @@ export function* encodeSnapshot(graph: HeapGraph, deflate?: Deflate): Generator<
     types: [...graph.types],
     strings: graph.strings,
     native: native?.facts,
+    execution: execution?.facts,
     capture: graph.capture,
   };
   const headerBytes = new TextEncoder().encode(JSON.stringify(header));
@@ -172,7 +201,9 @@ export function decodeSnapshot(reader: SnapshotReader, inflate: Inflate): HeapGr
     columns.set(section.name, column);
   }
   if (position !== reader.byteLength) throw damaged(reader, 'bytes follow the last section');
-  const column = <A extends Column>(name: ColumnName | NativeColumnName): A => {
+  const column = <A extends Column>(
+    name: ColumnName | NativeColumnName | ExecutionColumnName,
+  ): A => {
     const found = columns.get(name);
     if (found === undefined) throw damaged(reader, `the section ${name} is missing`);
     return found as A;
@@ -209,6 +240,26 @@ export function decodeSnapshot(reader: SnapshotReader, inflate: Inflate): HeapGr
             excessNode: column('excessNode'),
             excessCount: column('excessCount'),
             facts: header.native,
+          },
+        }),
+    ...(header.execution === undefined
+      ? {}
+      : {
+          execution: {
+            frameCode: column('frameCode'),
+            frameLine: column('frameLine'),
+            frameGenerator: column('frameGenerator'),
+            firstLocal: column('firstLocal'),
+            localName: column('localName'),
+            localNode: column('localNode'),
+            generatorNode: column('generatorNode'),
+            generatorState: column('generatorState'),
+            generatorCode: column('generatorCode'),
+            generatorLine: column('generatorLine'),
+            futureNode: column('futureNode'),
+            futureState: column('futureState'),
+            futureIsTask: column('futureIsTask'),
+            facts: header.execution,
           },
         }),
     capture: header.capture,
@@ -272,7 +323,8 @@ function parseHeader(reader: SnapshotReader, bytes: Uint8Array): FileHeader {
     typeof header.capture?.at === 'string' &&
     Array.isArray(header.capture.command) &&
     Array.isArray(header.capture.problems) &&
-    isNativeFacts(header.native);
+    isNativeFacts(header.native) &&
+    isExecutionFacts(header.execution);
   if (!isWhole) throw damaged(reader, 'its header lacks a part');
   return header as FileHeader;
 }
@@ -286,6 +338,24 @@ function isNativeFacts(facts: NativeFacts | undefined): boolean {
     ACCOUNTS.every((name) => isNumber(facts.ledger.accounts?.[name])) &&
     [facts.groups, facts.threads, facts.mappings, facts.arenas].every(Array.isArray) &&
     facts.groups.every((group) => isNumber(group?.state) && typeof group.signature === 'string')
+  );
+}
+
+function isExecutionFacts(facts: ExecutionFacts | undefined): boolean {
+  if (facts === undefined) return true;
+  const isCount = (value: unknown): boolean => Number.isInteger(value) && (value as number) >= 0;
+  return (
+    [facts?.threads, facts?.codes].every(Array.isArray) &&
+    facts.threads.every(
+      (thread) =>
+        [thread?.ident, thread?.nativeId, thread?.firstFrame, thread?.frameCount].every(isCount) &&
+        typeof thread.kernelName === 'string',
+    ) &&
+    facts.codes.every(
+      (code) =>
+        [code?.name, code?.qualname, code?.file].every((text) => typeof text === 'string') &&
+        isCount(code.firstLine),
+    )
   );
 }
 

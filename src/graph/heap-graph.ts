@@ -6,6 +6,7 @@
 // `strings`; typeId into `types`. A node is one object of the target (later also a raw block of memory).
 
 import type { Problem } from '../base/problems.ts';
+import type { Execution } from './execution.ts';
 import type { NativeHeap } from './native-heap.ts';
 import { findNumberText } from './number-preview.ts';
 
@@ -132,6 +133,9 @@ export interface HeapGraph {
 
   /** What is known of the memory outside of Python objects; undefined where the capture did not look. */
   readonly native?: NativeHeap | undefined;
+
+  /** Threads with their frames, where coroutines stand, states of futures; undefined in files of older releases. */
+  readonly execution?: Execution | undefined;
 
   readonly capture: CaptureFacts;
 }
