@@ -1,6 +1,7 @@
 // The text of each published JSON Schema, made from the zod schemas: for `emit-schemas.ts` and the test that compares.
 
 import { z } from 'zod';
+import { stacksSchema, tasksSchema } from '../src/report/execution-schema.ts';
 import { ledgerSchema } from '../src/report/ledger-schema.ts';
 import { nativeSchema } from '../src/report/native-schema.ts';
 import { nativeSitesSchemas } from '../src/report/native-sites-schema.ts';
@@ -12,6 +13,8 @@ export function formatJsonSchemas(): [name: string, text: string][] {
     ...reportSchemas,
     'ledger@1': ledgerSchema,
     'native@1': nativeSchema,
+    'stacks@1': stacksSchema,
+    'tasks@1': tasksSchema,
     ...nativeSitesSchemas,
   };
   return Object.entries(all).map(([name, schema]) => {

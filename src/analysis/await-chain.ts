@@ -32,7 +32,8 @@ export interface AwaitChain {
 }
 
 const AWAITED = new Set(['cr_await', 'gi_yieldfrom', 'ag_await']);
-const FRAME = new Set(['cr_frame', 'gi_frame', 'ag_frame']);
+/** Attributes that lead from a generator to its frame object. */
+export const FRAME_FIELDS: readonly string[] = ['cr_frame', 'gi_frame', 'ag_frame'];
 /** Types that only pass on what they wrap, and the field that leads to it. */
 const WRAPPERS: Readonly<Record<string, string>> = {
   '_asyncio.FutureIter': 'future',
@@ -99,7 +100,7 @@ function findAwaited(
 ): NodeIndex | undefined {
   const awaited = findField(graph, node, (label) => AWAITED.has(label));
   if (awaited !== undefined) return awaited;
-  const frame = findField(graph, node, (label) => FRAME.has(label));
+  const frame = findField(graph, node, (label) => FRAME_FIELDS.includes(label));
   const top = findTopOfStack(graph, node) ?? (frame && findTopOfStack(graph, frame));
   if (top === undefined) return undefined;
   // A coroutine stops at nothing but an await; a generator may have other things on its stack.
@@ -145,7 +146,7 @@ function findTopOfStack(graph: HeapGraph, node: NodeIndex): NodeIndex | undefine
 
 /** The value of a local variable of a generator, wherever its version keeps it. */
 export function findLocal(graph: HeapGraph, node: NodeIndex, name: string): NodeIndex | undefined {
-  const frame = findField(graph, node, (label) => FRAME.has(label));
+  const frame = findField(graph, node, (label) => FRAME_FIELDS.includes(label));
   for (const holder of frame === undefined ? [node] : [node, frame]) {
     for (let edge = graph.firstEdge[holder]; edge < graph.firstEdge[holder + 1]; edge++) {
       if (graph.edgeKind[edge] !== EdgeKind.local) continue;

@@ -16,11 +16,12 @@
 // size is allocated, and the decoded columns are checked against each other: a damaged or made-up file is a UsageError.
 
 import { UsageError } from '../base/errors.ts';
+import { isExecutionFacts, isNativeFacts } from './check-facts.ts';
 import { checkGraph } from './check-graph.ts';
 import { computeCrc32 } from './crc32.ts';
 import type { ExecutionFacts } from './execution.ts';
 import type { CaptureFacts, HeapGraph, TypeRow } from './heap-graph.ts';
-import { ACCOUNTS, type NativeFacts } from './native-heap.ts';
+import type { NativeFacts } from './native-heap.ts';
 
 export const FORMAT_VERSION = 1;
 const MAGIC = Uint8Array.of(0x4c, 0x53, 0x43, 0x4f, 0x50, 0x45, 0x0d, 0x0a);
@@ -327,36 +328,6 @@ function parseHeader(reader: SnapshotReader, bytes: Uint8Array): FileHeader {
     isExecutionFacts(header.execution);
   if (!isWhole) throw damaged(reader, 'its header lacks a part');
   return header as FileHeader;
-}
-
-/** Of facts, only what readers rely on to be there is checked. */
-function isNativeFacts(facts: NativeFacts | undefined): boolean {
-  if (facts === undefined) return true;
-  const isNumber = (value: unknown): boolean => typeof value === 'number';
-  return (
-    isNumber(facts?.ledger?.rssBytes) &&
-    ACCOUNTS.every((name) => isNumber(facts.ledger.accounts?.[name])) &&
-    [facts.groups, facts.threads, facts.mappings, facts.arenas].every(Array.isArray) &&
-    facts.groups.every((group) => isNumber(group?.state) && typeof group.signature === 'string')
-  );
-}
-
-function isExecutionFacts(facts: ExecutionFacts | undefined): boolean {
-  if (facts === undefined) return true;
-  const isCount = (value: unknown): boolean => Number.isInteger(value) && (value as number) >= 0;
-  return (
-    [facts?.threads, facts?.codes].every(Array.isArray) &&
-    facts.threads.every(
-      (thread) =>
-        [thread?.ident, thread?.nativeId, thread?.firstFrame, thread?.frameCount].every(isCount) &&
-        typeof thread.kernelName === 'string',
-    ) &&
-    facts.codes.every(
-      (code) =>
-        [code?.name, code?.qualname, code?.file].every((text) => typeof text === 'string') &&
-        isCount(code.firstLine),
-    )
-  );
 }
 
 function allocateColumn({ name, type, length }: Section, reader: SnapshotReader): Column {

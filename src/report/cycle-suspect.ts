@@ -116,6 +116,8 @@ function cycleSuspect(
     contents: typesOf(captures),
     alsoHeldBy: null,
     namedIn: [],
+    waitsAt: null,
+    hints: [],
     allocatedAt: null,
     example: example === undefined ? null : writeExample(graph, example),
     reasons,

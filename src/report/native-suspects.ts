@@ -93,6 +93,8 @@ function makeSuspect(
     contents: [],
     alsoHeldBy: null,
     namedIn: [],
+    waitsAt: null,
+    hints: [],
     allocatedAt: null,
     example: null,
     reasons,

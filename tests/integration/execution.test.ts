@@ -16,9 +16,11 @@ import {
   type TasksReport,
   tasksSchema,
 } from '../../src/report/execution-schema.ts';
+import { formatHunt } from '../../src/report/hunt-text.ts';
 import { buildStacksReport } from '../../src/report/stacks-report.ts';
 import { buildTasksReport, formatTasks } from '../../src/report/tasks-report.ts';
 import { runCommand, runJson } from '../support/command-line.ts';
+import { huntRounds } from '../support/hunting.ts';
 import {
   describeEachPython,
   findPython,
@@ -287,4 +289,56 @@ test('a program without asyncio has no tasks', async () => {
   const report = reportTasks(await captureHeap(pid));
   expect(report).toMatchObject({ tasks: [], groups: [], loops: [] });
   expect(formatTasks(report)).toContain('0 tasks in 0 loops');
+});
+
+describeEachPython('a hunt of tasks that never end', (python) => {
+  test('names the line on which they wait, and who has the container at hand', async () => {
+    const code = `
+import asyncio, json, os, sys
+
+class Broker:
+    def __init__(self):
+        self.queue = asyncio.Queue()
+        self.workers = []
+
+    async def pump(self, job):
+        return await self.queue.get()
+
+    async def serve(self):
+        workers = self.workers
+        loop = asyncio.get_running_loop()
+        reader = asyncio.StreamReader()
+        await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+        print("1", flush=True)
+        while await reader.readline():
+            for job in range(200):
+                workers.append(loop.create_task(self.pump(job)))
+            await asyncio.sleep(0)
+            print("done", flush=True)
+
+broker = Broker()
+asyncio.run(broker.serve())
+`;
+    const process = await startPython<number>(python, code);
+    running.push(process);
+    const report = await huntRounds(process.pid, async () => {
+      process.send('more');
+      await process.nextLine();
+    });
+    expect(report.verdict).toBe('leak');
+    const [suspect] = report.suspects;
+    expect(suspect.waitsAt).toEqual({
+      file: '<string>',
+      line: 10,
+      function: 'Broker.pump',
+      for: 'asyncio.Queue.get',
+      coroutine: 'Broker.pump',
+      tasks: 800,
+    });
+    expect(suspect.hints).toContainEqual(
+      expect.stringMatching(/^(Broker\.)?serve \(<string>:18\) has it as 'workers' now$/),
+    );
+    const text = formatHunt(report);
+    expect(text).toContain('<string>:10 in Broker.pump, for asyncio.Queue.get   (800 tasks)');
+  });
 });
