@@ -10,6 +10,8 @@ import { EdgeKind, type HeapGraph, NONE, type NodeIndex, typeNameOf } from '../g
 
 /** Deeper chains are cut off. */
 const MAX_DEPTH = 10_000;
+/** From here on it is looked for circles, which only damaged memory has. */
+const SUSPICIOUS_DEPTH = 200;
 
 /** One coroutine or generator of a chain, or a frame of one that runs. */
 export interface ChainStep {
@@ -52,7 +54,10 @@ export function findAwaitChain(
   const steps: ChainStep[] = [];
   let at: NodeIndex | undefined = node;
   let end: NodeIndex | undefined;
+  const seen = new Set<NodeIndex>();
   for (let depth = 0; at !== undefined && depth < MAX_DEPTH; depth++) {
+    if (depth > SUSPICIOUS_DEPTH && seen.has(at)) break;
+    if (depth >= SUSPICIOUS_DEPTH) seen.add(at);
     end = at;
     const row = findRow(execution.generatorNode, at);
     if (row >= 0) steps.push(buildStep(graph, execution, row));

@@ -19,9 +19,21 @@ import { UsageError } from '../base/errors.ts';
 import { isExecutionFacts, isNativeFacts } from './check-facts.ts';
 import { checkGraph } from './check-graph.ts';
 import { computeCrc32 } from './crc32.ts';
-import type { ExecutionFacts } from './execution.ts';
+import type { Execution, ExecutionFacts } from './execution.ts';
 import type { CaptureFacts, HeapGraph, TypeRow } from './heap-graph.ts';
 import type { NativeFacts } from './native-heap.ts';
+import {
+  ALL_COLUMNS,
+  CELL_BYTES,
+  type CellType,
+  COLUMNS,
+  type Column,
+  type ColumnName,
+  EXECUTION_COLUMNS,
+  type ExecutionColumnName,
+  NATIVE_COLUMNS,
+  type NativeColumnName,
+} from './snapshot-columns.ts';
 
 export const FORMAT_VERSION = 1;
 const MAGIC = Uint8Array.of(0x4c, 0x53, 0x43, 0x4f, 0x50, 0x45, 0x0d, 0x0a);
@@ -32,63 +44,6 @@ const BLOCK_HEADER_BYTES = 16;
 const MAX_HEADER_BYTES = 2 ** 29 - 24;
 /** Deflate does not do better than this. */
 const MAX_RATIO = 1040;
-
-/** Per column: its type, and whether its length is that of nodes, of edges or of its own. */
-const COLUMNS = {
-  address: 'f64',
-  typeId: 'u32',
-  shallowSize: 'f64',
-  allocatedSize: 'f64',
-  referenceCount: 'u32',
-  nodeFlags: 'u8',
-  firstEdge: 'u32',
-  edgeTarget: 'u32',
-  edgeKind: 'u8',
-  edgeLabel: 'u32',
-  weakSource: 'u32',
-  weakTarget: 'u32',
-  rootNode: 'u32',
-  rootKind: 'u8',
-  rootLabel: 'u32',
-  previewBytes: 'u8',
-  previewStart: 'u32',
-} as const;
-/** There if the capture looked at the memory outside of Python objects. */
-const NATIVE_COLUMNS = {
-  blockAddress: 'f64',
-  blockSize: 'f64',
-  blockGroup: 'u32',
-  excessNode: 'u32',
-  excessCount: 'u32',
-} as const;
-/** Not in the files of older releases. */
-const EXECUTION_COLUMNS = {
-  frameCode: 'u32',
-  frameLine: 'u32',
-  frameGenerator: 'u32',
-  firstLocal: 'u32',
-  localName: 'u32',
-  localNode: 'u32',
-  generatorNode: 'u32',
-  generatorState: 'u8',
-  generatorCode: 'u32',
-  generatorLine: 'u32',
-  futureNode: 'u32',
-  futureState: 'u8',
-  futureIsTask: 'u8',
-} as const;
-const ALL_COLUMNS: Record<string, CellType> = {
-  ...COLUMNS,
-  ...NATIVE_COLUMNS,
-  ...EXECUTION_COLUMNS,
-};
-type ExecutionColumnName = keyof typeof EXECUTION_COLUMNS;
-type NativeColumnName = keyof typeof NATIVE_COLUMNS;
-type ColumnName = keyof typeof COLUMNS;
-type Column = Uint8Array | Uint32Array | Float64Array;
-
-const CELL_BYTES = { u8: 1, u32: 4, f64: 8 } as const;
-type CellType = keyof typeof CELL_BYTES;
 
 interface Section {
   name: string;
@@ -245,29 +200,23 @@ export function decodeSnapshot(reader: SnapshotReader, inflate: Inflate): HeapGr
         }),
     ...(header.execution === undefined
       ? {}
-      : {
-          execution: {
-            frameCode: column('frameCode'),
-            frameLine: column('frameLine'),
-            frameGenerator: column('frameGenerator'),
-            firstLocal: column('firstLocal'),
-            localName: column('localName'),
-            localNode: column('localNode'),
-            generatorNode: column('generatorNode'),
-            generatorState: column('generatorState'),
-            generatorCode: column('generatorCode'),
-            generatorLine: column('generatorLine'),
-            futureNode: column('futureNode'),
-            futureState: column('futureState'),
-            futureIsTask: column('futureIsTask'),
-            facts: header.execution,
-          },
-        }),
+      : { execution: { ...executionColumns(column), facts: header.execution } }),
     capture: header.capture,
   };
   const contradiction = checkGraph(graph);
   if (contradiction !== undefined) throw damaged(reader, contradiction);
   return graph;
+}
+
+function executionColumns(
+  column: <A extends Column>(name: ExecutionColumnName) => A,
+): Omit<Execution, 'facts'> {
+  const names = Object.keys(EXECUTION_COLUMNS) as ExecutionColumnName[];
+  // The cells' types were compared with the table's, which are those of Execution.
+  return Object.fromEntries(names.map((name) => [name, column(name)])) as unknown as Omit<
+    Execution,
+    'facts'
+  >;
 }
 
 function decodeHeader(reader: SnapshotReader): { header: FileHeader; end: number } {

@@ -29,7 +29,7 @@ export interface GrowingTasks {
 
 /**
  * The largest group of tasks that hang on the holders; of all that are of the types that grew where those on the holders
- * are too few to be the growth. null if there is none.
+ * are too few to be the growth. null if there is none, and if what grows are tasks that have ended.
  */
 export function findWait({ graph, tree, tasks, holders, types }: GrowingTasks): Suspect['waitsAt'] {
   const ofType = tasks.filter(({ node }) => (types.get(typeNameOf(graph, node)) ?? 0) > 0);
@@ -39,7 +39,10 @@ export function findWait({ graph, tree, tasks, holders, types }: GrowingTasks): 
     0,
   );
   const held = ofType.filter(({ node }) => hangsOn(tree, node, holders));
-  const [group] = groupTasks(held.length * 2 >= grown ? held : ofType);
+  // Fewer than grew: what grows has ended.
+  const chosen = [held, ofType].find((each) => each.length * 2 >= grown);
+  if (chosen === undefined) return null;
+  const [group] = groupTasks(chosen);
   const { place, waitsFor, coroutine } = group.example;
   if (place === undefined) return null;
   return {

@@ -221,19 +221,16 @@ function formatGroup(group: GroupLine, style: Style): string[] {
   const coroutine = sanitizeText(group.coroutine === '' ? example.type : group.coroutine);
   const lines = [style.strong(`${formatCount(group.count)} x ${coroutine}   ${group.state}`)];
   const wait = describeWait(group);
-  if (wait !== '')
-    lines.push(
-      ...formatHanging(label(''), sanitizeText(wait)).map((line, i) =>
-        i === 0
-          ? `${label(group.state === 'running' ? 'runs' : 'waits')}${line.trimStart()}`
-          : line,
-      ),
-    );
+  if (wait !== '') {
+    const title = group.state === 'running' ? 'runs' : 'waits';
+    lines.push(...formatHanging(label(title), sanitizeText(wait)));
+  }
   const name = example.name === '' ? example.type : example.name;
+  const ready = example.ready ? ', ready to go on' : '';
   lines.push(
     ...formatHanging(
-      label(group.count === 1 ? 'task' : 'for example'),
-      sanitizeText(`${name} ${example.address}${example.ready ? ', ready to go on' : ''}`),
+      label(group.count === 1 ? 'task' : 'example'),
+      sanitizeText(`${name} ${example.address}${ready}`),
     ),
   );
   lines.push(...formatNames('awaits', example.awaits, example.awaitsTotal));
@@ -252,10 +249,7 @@ function formatGroup(group: GroupLine, style: Style): string[] {
 }
 
 /** `at app.py:31 in Broker.pump, for asyncio.Queue.get` */
-export function describeWait({
-  waitsAt,
-  waitsFor,
-}: Pick<TaskLine, 'waitsAt' | 'waitsFor'>): string {
+function describeWait({ waitsAt, waitsFor }: Pick<TaskLine, 'waitsAt' | 'waitsFor'>): string {
   const at =
     waitsAt === null
       ? ''

@@ -298,14 +298,13 @@ import asyncio, json, os, sys
 
 class Broker:
     def __init__(self):
-        self.queue = asyncio.Queue()
         self.workers = []
 
     async def pump(self, job):
         return await self.queue.get()
 
     async def serve(self):
-        workers = self.workers
+        workers, self.queue = self.workers, asyncio.Queue()
         loop = asyncio.get_running_loop()
         reader = asyncio.StreamReader()
         await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
@@ -329,16 +328,16 @@ asyncio.run(broker.serve())
     const [suspect] = report.suspects;
     expect(suspect.waitsAt).toEqual({
       file: '<string>',
-      line: 10,
+      line: 9,
       function: 'Broker.pump',
       for: 'asyncio.Queue.get',
       coroutine: 'Broker.pump',
       tasks: 800,
     });
     expect(suspect.hints).toContainEqual(
-      expect.stringMatching(/^(Broker\.)?serve \(<string>:18\) has it as 'workers' now$/),
+      expect.stringMatching(/^(Broker\.)?serve \(<string>:17\) has it as 'workers' now$/),
     );
     const text = formatHunt(report);
-    expect(text).toContain('<string>:10 in Broker.pump, for asyncio.Queue.get   (800 tasks)');
+    expect(text).toContain('<string>:9 in Broker.pump, for asyncio.Queue.get   (800 tasks)');
   });
 });
