@@ -22,10 +22,3 @@ export function nameWithModule(qualname: string, file: string): string {
   const module = path.replace(/\/__init__$/, '').replaceAll('/', '.');
   return `${module.startsWith('asyncio.') ? 'asyncio' : module}.${qualname}`;
 }
-
-/** `queues.py` of a path, for people: the last part, with the folder before it for `__init__.py` and the like. */
-export function shortFile(file: string): string {
-  const parts = file.split('/');
-  const last = parts.at(-1) ?? file;
-  return last.startsWith('__') && parts.length > 1 ? `${parts.at(-2)}/${last}` : last;
-}

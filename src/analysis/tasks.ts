@@ -196,6 +196,11 @@ function describeWait(
   waitsOn: NodeIndex | undefined,
 ): string | undefined {
   if (stack.length > 0 && stack[0].state === GeneratorState.created) return 'its first step';
+  // A task that runs nothing of the program's: asyncio.sleep by itself.
+  const own = stack[at];
+  if (own !== undefined && findFileOrigin(own.file) === 'standard') {
+    return nameWithModule(own.function, own.file);
+  }
   let called = stack[at + 1];
   // `async with lock` awaits Lock.acquire.
   if (called?.function.endsWith('.__aenter__') && stack.length > at + 2) called = stack[at + 2];

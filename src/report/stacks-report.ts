@@ -163,8 +163,14 @@ function formatThreadFacts(thread: ThreadLine): string[] {
   return formatTerms('   ', [terms.join(', ')]);
 }
 
+interface Place {
+  file: string;
+  line: number;
+  function: string;
+}
+
 /** How many frames from `at` on are at one place. */
-function countSame(frames: readonly FrameLine[], at: number): number {
+export function countSame(frames: readonly Place[], at: number): number {
   const { file, line, function: name } = frames[at];
   let end = at + 1;
   while (end < frames.length) {
@@ -187,5 +193,5 @@ function formatFrame(frame: FrameLine, style: Style): string[] {
 }
 
 /** `   /srv/app/broker.py:31  Broker.pump` */
-export const formatPlace = (frame: { file: string; line: number; function: string }): string =>
+export const formatPlace = (frame: Place): string =>
   `   ${sanitizeText(frame.file === '' ? '?' : frame.file)}:${frame.line}  ${sanitizeText(frame.function)}`;

@@ -23,7 +23,7 @@ import {
   formatProblems,
 } from './report-parts.ts';
 import { formatRepr } from './repr-text.ts';
-import { type FindSourceLine, formatPlace } from './stacks-report.ts';
+import { countSame, type FindSourceLine, formatPlace } from './stacks-report.ts';
 import { formatHanging, PAGE_WIDTH, plainStyle, type Style } from './text-layout.ts';
 
 export interface TasksOptions {
@@ -238,12 +238,23 @@ function formatGroup(group: GroupLine, style: Style): string[] {
   if (example.exception !== null) {
     lines.push(...formatHanging(label('failed'), sanitizeText(example.exception)));
   }
-  for (const [i, step] of example.stack.entries()) {
-    const place = formatPlace(step).trimStart();
-    lines.push(`${i === 0 ? label('stack') : ' '.repeat(LABEL_WIDTH)}${place}`);
-    if (step.source === null) continue;
-    const text = `${' '.repeat(LABEL_WIDTH + 3)}${sanitizeText(step.source)}`;
-    lines.push(style.faint(cutEnd(text, PAGE_WIDTH)));
+  lines.push(...formatTaskStack(example, style));
+  return lines;
+}
+
+function formatTaskStack({ stack }: TaskLine, style: Style): string[] {
+  const lines: string[] = [];
+  const indent = ' '.repeat(LABEL_WIDTH);
+  for (let i = 0; i < stack.length; ) {
+    const step = stack[i];
+    lines.push(`${i === 0 ? label('stack') : indent}${formatPlace(step).trimStart()}`);
+    if (step.source !== null) {
+      const text = `${indent}   ${sanitizeText(step.source)}`;
+      lines.push(style.faint(cutEnd(text, PAGE_WIDTH)));
+    }
+    const count = countSame(stack, i);
+    if (count > 3) lines.push(`${indent}   … the same ${formatCount(count - 1)} times more`);
+    i += count > 3 ? count : 1;
   }
   return lines;
 }
