@@ -3,6 +3,7 @@
 import { z } from 'zod';
 import { allocationsSchema } from '../src/report/allocations-schema.ts';
 import { consoleSchema } from '../src/report/console-schema.ts';
+import { stacksSchema, tasksSchema } from '../src/report/execution-schema.ts';
 import { ledgerSchema } from '../src/report/ledger-schema.ts';
 import { nativeSchema } from '../src/report/native-schema.ts';
 import { nativeSitesSchemas } from '../src/report/native-sites-schema.ts';
@@ -16,6 +17,8 @@ export function formatJsonSchemas(): [name: string, text: string][] {
     'ledger@1': ledgerSchema,
     'native@1': nativeSchema,
     'console@1': consoleSchema,
+    'stacks@1': stacksSchema,
+    'tasks@1': tasksSchema,
     ...nativeSitesSchemas,
   };
   return Object.entries(all).map(([name, schema]) => {

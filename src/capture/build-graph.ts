@@ -12,6 +12,7 @@ import {
 import { type FoundObjects, LARGE } from '../cpython/found-objects.ts';
 import type { ObjectReader, TypeInfo } from '../cpython/object-reader.ts';
 import type { GraphTraces } from '../graph/allocation-traces.ts';
+import type { Execution } from '../graph/execution.ts';
 import {
   type CaptureFacts,
   type HeapGraph,
@@ -40,6 +41,7 @@ export interface BuildGraphOptions {
   lostNodes?: BitSet | undefined;
   native?: NativeHeap | undefined;
   traces?: GraphTraces | undefined;
+  execution?: Execution | undefined;
   capture: CaptureFacts;
 }
 
@@ -72,6 +74,7 @@ export function buildGraph(options: BuildGraphOptions): HeapGraph {
     strings: found.strings,
     native: options.native,
     traces: options.traces,
+    execution: options.execution,
     capture: options.capture,
   };
 }

@@ -102,7 +102,7 @@ export class LiveCapture {
       heapRanges: copy.mappings.filter(isAnonymousMemory),
       facts: this.facts(copy),
       listsAreStable: copy.checkPassed,
-      threadNames: new Map(copy.threads.map((thread) => [thread.innerTid, thread.name])),
+      threads: copy.threads,
       mainThreadId: findProcess(this.pid)?.namespacePids.at(-1) ?? this.pid,
       native: options.native === true ? this.nativeSource(copy, files) : undefined,
       onProgress: report,

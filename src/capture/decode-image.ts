@@ -4,6 +4,7 @@
 
 import { setBit } from '../base/bit-set.ts';
 import { Problems } from '../base/problems.ts';
+import { makeCodeReader } from '../cpython/code-reader.ts';
 import { findCollectorState } from '../cpython/collector-state.ts';
 import { interpreterOffset } from '../cpython/field-shifts.ts';
 import { ObjectFinder } from '../cpython/find-objects.ts';
@@ -15,6 +16,8 @@ import { referenceCountsOf } from '../cpython/reference-counts.ts';
 import type { CaptureFacts, HeapGraph } from '../graph/heap-graph.ts';
 import { ChunkFinder } from '../malloc/chunk-finder.ts';
 import type { MemoryImage } from '../memory/memory-image.ts';
+import type { ThreadState } from '../memory/threads.ts';
+import { buildExecution } from './build-execution.ts';
 import { buildGraph } from './build-graph.ts';
 import { buildNative, type NativeSource } from './build-native.ts';
 import { readRoots } from './read-roots.ts';
@@ -30,14 +33,11 @@ export interface DecodeImageOptions {
   /** [start, end) of the anonymous writable mappings, stacks left out: where an allocator's blocks may lie. */
   heapRanges: readonly { start: number; end: number }[];
   /** Facts of the copy; problems, coverage, collector and method are added here. */
-  facts: Omit<
-    CaptureFacts,
-    'problems' | 'coverage' | 'python' | 'build' | 'collector' | 'freeInPymallocBytes' | 'tracer'
-  >;
+  facts: Omit<CaptureFacts, 'problems' | 'coverage' | 'python' | 'build' | 'collector' | 'tracer'>;
   /** Whether the collector's lists may be believed: no collection was running. */
   listsAreStable: boolean;
-  /** Names of threads by their number, both as the target sees them. */
-  threadNames?: ReadonlyMap<number, string>;
+  /** What the kernel says of the threads. */
+  threads?: readonly ThreadState[];
   /** Number of the main thread as the target sees it: its pid in its own namespace. */
   mainThreadId: number;
   /** Given to look at the memory outside of Python objects, too. */
@@ -79,13 +79,17 @@ export async function decodeImage(options: DecodeImageOptions): Promise<HeapGrap
       problems.add('tracked-object-implausible', image.addressOfWord(word));
     }
   }
-  const { roots: namedRoots, weakDicts } = readRoots(
+  const kernelThreads = options.threads ?? [];
+  const codeReader = makeCodeReader(image, runtime);
+  const named = readRoots(
     image,
     runtime,
     problems,
-    options.threadNames ?? new Map(),
+    new Map(kernelThreads.map((thread) => [thread.innerTid, thread.name])),
     options.mainThreadId,
+    codeReader,
   );
+  const { roots: namedRoots, weakDicts } = named;
   for (const dict of weakDicts) finder.addWeakDict(dict);
   for (const root of namedRoots) finder.admission.addRoot(root.address);
   const found = finder.startDecoding();
@@ -101,6 +105,16 @@ export async function decodeImage(options: DecodeImageOptions): Promise<HeapGrap
     method: tracerMethod,
   } = readTraces(image, location, problems, (word) => setBit(finder.admission.ownedBits, word));
   const graphTraces = traces === undefined ? undefined : buildGraphTraces(traces, sorted, location);
+  const execution = buildExecution({
+    runtime,
+    codeReader,
+    threads: named.threads,
+    kernelThreads,
+    mainThreadId: options.mainThreadId,
+    sorted,
+    intern: (text) => finder.intern(text),
+    problems,
+  });
   if (options.native !== undefined) await onProgress('looking for lost memory', 0);
   const outside =
     options.native === undefined
@@ -127,6 +141,7 @@ export async function decodeImage(options: DecodeImageOptions): Promise<HeapGrap
     lostNodes: outside?.lostNodes,
     native: outside?.native,
     traces: graphTraces,
+    execution,
     capture: {
       ...options.facts,
       python: runtime.version.text,
@@ -134,10 +149,6 @@ export async function decodeImage(options: DecodeImageOptions): Promise<HeapGrap
       method: [...runtime.method, ...pymalloc.method, ...(tracerMethod ? [tracerMethod] : [])],
       tracer,
       collector,
-      freeInPymallocBytes:
-        pymalloc.totals.arenas === 0
-          ? undefined
-          : Math.max(0, pymalloc.totals.residentBytes - pymalloc.totals.liveBytes),
       problems: problems.list(),
       coverage:
         found.referencesFollowed === 0 ? 1 : 1 - found.referencesLost / found.referencesFollowed,

@@ -4,6 +4,7 @@
 import { basename } from 'node:path';
 import { MemoryReadError } from '../base/errors.ts';
 import type { Problems } from '../base/problems.ts';
+import type { CodeReader } from '../cpython/code-reader.ts';
 import { findStrText, forEachDictEntry } from '../cpython/dict-entries.ts';
 import type { PythonRuntime } from '../cpython/find-runtime.ts';
 import type { Frame } from '../cpython/frames.ts';
@@ -28,6 +29,8 @@ export interface NamedRoots {
   roots: NamedRoot[];
   /** Dicts whose entries own no references (interned strings up to 3.11). */
   weakDicts: Address[];
+  /** What locals are of. */
+  threads: PythonThread[];
 }
 
 /**
@@ -40,12 +43,13 @@ export function readRoots(
   problems: Problems,
   threadNames: ReadonlyMap<number, string>,
   mainThreadId: number,
+  codeReader: CodeReader,
 ): NamedRoots {
   const roots: NamedRoot[] = [];
   for (const interpreter of runtime.interpreters) {
     pushModules(memory, runtime, interpreter.modules, roots);
   }
-  const threads = readThreads(memory, runtime, problems);
+  const threads = readThreads(memory, runtime, problems, codeReader);
   const nameByThread = new Map(
     threads.map((thread) => [
       thread.address,
@@ -73,7 +77,7 @@ export function readRoots(
       roots.push({ address: state[name], kind: RootKind.type, label: name, isCounted: true });
     }
   }
-  return { roots, weakDicts };
+  return { roots, weakDicts, threads };
 }
 
 const ROOT_KINDS: Record<HeldReference['kind'], RootKind> = {

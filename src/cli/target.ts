@@ -44,7 +44,7 @@ export function parsePid(text: string): number {
   });
 }
 
-type NativeOptions = Pick<CaptureOptions, 'wantsPss'>;
+type NativeOptions = Pick<CaptureOptions, 'native' | 'wantsPss'>;
 
 /** Captures the process or reads the file. */
 export async function loadGraph(

@@ -314,7 +314,9 @@ function frameDecoderSince311(layout: Layout): ObjectDecoder {
 }
 
 /** Values of gi_frame_state as unsigned bytes. */
-interface FrameStates {
+export interface FrameStates {
+  created: number;
+  executing: number;
   /** Stopped at a `yield`; before 3.13 also at an `await`. */
   suspended: readonly number[];
   /** Stopped at `yield from` or `await`: the top of the stack is what is awaited. */
@@ -323,14 +325,15 @@ interface FrameStates {
 }
 
 /** pycore_frame.h; the fields named are those of the same release, because there is none for the change itself. */
-function frameStatesOf(layout: Layout): FrameStates {
+export function frameStatesOf(layout: Layout): FrameStates {
   if (layout.has('PyAsyncGenAThrow.agt_typ')) {
-    return { suspended: [1], suspendedYieldFrom: [2, 3], cleared: 5 };
+    return { created: 0, executing: 4, suspended: [1], suspendedYieldFrom: [2, 3], cleared: 5 };
   }
+  const since311 = { executing: 0, cleared: 4 };
   if (layout.has('PyFrameObject.f_locals_cache')) {
-    return { suspended: [0xfe], suspendedYieldFrom: [0xff], cleared: 4 };
+    return { ...since311, created: 0xfd, suspended: [0xfe], suspendedYieldFrom: [0xff] };
   }
-  return { suspended: [0xff], suspendedYieldFrom: [], cleared: 4 };
+  return { ...since311, created: 0xfe, suspended: [0xff], suspendedYieldFrom: [] };
 }
 
 function generatorDecoderSince311(layout: Layout, spec: GeneratorSpec): ObjectDecoder {

@@ -23,14 +23,18 @@ export interface FrameVariable {
   address: Address;
 }
 
-export interface Frame {
+/** Where a frame is. */
+export interface FramePlace {
+  code: CodeFacts;
+  /** co_firstlineno where the instruction has no line. */
+  line: number;
+}
+
+export interface Frame extends FramePlace {
   /** Of the PyFrameObject or _PyInterpreterFrame. */
   address: Address;
   /** PyFrameObject; 0 if none was made. */
   frameObject: Address;
-  code: CodeFacts;
-  /** co_firstlineno where the instruction has no line. */
-  line: number;
   /** The variables that have a value. */
   variables: readonly FrameVariable[];
   /** Values on the evaluation stack, from its bottom; 0 for NULL and tagged integers. */
@@ -57,7 +61,7 @@ export function findFrameSince311(reader: CodeReader, address: Address): Frame |
   return unlessUnreadable(() => decodeFrameSince311(reader, address));
 }
 
-function unlessUnreadable(decode: () => Frame | undefined): Frame | undefined {
+function unlessUnreadable<T>(decode: () => T | undefined): T | undefined {
   try {
     return decode();
   } catch (error) {
@@ -66,12 +70,45 @@ function unlessUnreadable(decode: () => Frame | undefined): Frame | undefined {
   }
 }
 
+/** Code and line of a frame alone: of the PyFrameObject (3.8 to 3.10) or _PyInterpreterFrame there. Cheaper than the whole. */
+export function findFramePlace(reader: CodeReader, address: Address): FramePlace | undefined {
+  return unlessUnreadable(() =>
+    reader.features.frames === 'objects'
+      ? placeOfFrameObject(reader, address)
+      : placeOfFrameSince311(reader, address),
+  );
+}
+
+function placeOfFrameObject(reader: CodeReader, address: Address): FramePlace | undefined {
+  const { memory, layout } = reader;
+  const at = (field: string) => address + layout.offset(`PyFrameObject.${field}`);
+  const code = findCode(reader, memory.readAddress(at('f_code')));
+  if (code === undefined) return undefined;
+  const lasti = memory.readI32(at('f_lasti'));
+  // 3.10 counts code units, older versions bytes.
+  const isInUnits = layout.has('PyFrameObject.f_stackdepth');
+  return { code, line: lineOf(reader, code, isInUnits ? lasti * CODE_UNIT_BYTES : lasti) };
+}
+
+function placeOfFrameSince311(reader: CodeReader, address: Address): FramePlace | undefined {
+  const { memory, layout } = reader;
+  const at = (field: string) => address + layout.offset(`_PyInterpreterFrame.${field}`);
+  const codeField = layout.has('_PyInterpreterFrame.f_code') ? 'f_code' : 'f_executable';
+  const code = findCode(reader, readStackRef(reader, at(codeField)));
+  if (code === undefined) return undefined;
+  const instr = memory.readAddress(
+    at(layout.has('_PyInterpreterFrame.instr_ptr') ? 'instr_ptr' : 'prev_instr'),
+  );
+  return { code, line: lineOf(reader, code, instr - code.instructions) };
+}
+
 function decodeFrameObject(reader: CodeReader, address: Address): Frame | undefined {
   const { memory, layout } = reader;
   if (!isObject(memory, layout, address)) return undefined;
   const at = (field: string) => address + layout.offset(`PyFrameObject.${field}`);
-  const code = findCode(reader, memory.readAddress(at('f_code')));
-  if (code === undefined) return undefined;
+  const place = placeOfFrameObject(reader, address);
+  if (place === undefined) return undefined;
+  const { code } = place;
   const localsplus = at('f_localsplus');
   const stackBase = memory.readAddress(at('f_valuestack'));
   let depth = -1;
@@ -81,15 +118,11 @@ function decodeFrameObject(reader: CodeReader, address: Address): Frame | undefi
     if (top !== 0) depth = (top - stackBase) / 8;
   }
   const stack = readStack(reader, code, stackBase, depth);
-  const lasti = memory.readI32(at('f_lasti'));
-  // 3.10 counts code units, older versions bytes.
-  const isInUnits = layout.has('PyFrameObject.f_stackdepth');
   const gen = memory.readAddress(at('f_gen'));
   return {
     address,
     frameObject: address,
-    code,
-    line: lineOf(reader, code, isInUnits ? lasti * CODE_UNIT_BYTES : lasti),
+    ...place,
     variables: readVariables(reader, code, localsplus),
     ...stack,
     func: 0,
@@ -104,14 +137,11 @@ function decodeFrameSince311(reader: CodeReader, address: Address): Frame | unde
   const { memory, layout } = reader;
   if (address === 0 || address % 8 !== 0) return undefined;
   const at = (field: string) => address + layout.offset(`_PyInterpreterFrame.${field}`);
-  const codeField = layout.has('_PyInterpreterFrame.f_code') ? 'f_code' : 'f_executable';
-  const code = findCode(reader, readStackRef(reader, at(codeField)));
-  if (code === undefined) return undefined;
+  const place = placeOfFrameSince311(reader, address);
+  if (place === undefined) return undefined;
+  const { code } = place;
   const localsplus = at('localsplus');
   const funcField = layout.has('_PyInterpreterFrame.f_func') ? 'f_func' : 'f_funcobj';
-  const instr = memory.readAddress(
-    at(layout.has('_PyInterpreterFrame.instr_ptr') ? 'instr_ptr' : 'prev_instr'),
-  );
   const owner = memory.readU8(at('owner'));
   const generator =
     owner === FRAME_OWNED_BY_GENERATOR ? address - layout.offset('PyGenObject.gi_iframe') : 0;
@@ -121,8 +151,7 @@ function decodeFrameSince311(reader: CodeReader, address: Address): Frame | unde
       owner === FRAME_OWNED_BY_FRAME_OBJECT
         ? address - layout.offset('PyFrameObject._f_frame_data')
         : memory.readAddress(at('frame_obj')),
-    code,
-    line: lineOf(reader, code, instr - code.instructions),
+    ...place,
     variables: readVariables(reader, code, localsplus),
     ...readStack(
       reader,

@@ -1,9 +1,10 @@
-// Whether the facts of a snapshot's header have what their readers rely on. What a capture builds needs no check.
+// Whether the parts of a HeapGraph that a file has as JSON are whole: only what readers rely on to be there is checked.
+// What a capture builds needs no check.
 
 import type { TracerFacts } from './allocation-traces.ts';
+import type { ExecutionFacts } from './execution.ts';
 import { ACCOUNTS, type NativeFacts } from './native-heap.ts';
 
-/** Of facts, only what readers rely on to be there is checked. */
 export function isNativeFacts(facts: NativeFacts | undefined): boolean {
   if (facts === undefined) return true;
   const isNumber = (value: unknown): boolean => typeof value === 'number';
@@ -23,5 +24,23 @@ export function isTracerFacts(facts: TracerFacts | undefined): boolean {
     [facts.maxFrames, facts.tracedBytes, facts.tracerBytes].every(Number.isFinite) &&
     areTexts(facts.files) &&
     areTexts(facts.functions)
+  );
+}
+
+export function isExecutionFacts(facts: ExecutionFacts | undefined): boolean {
+  if (facts === undefined) return true;
+  const isCount = (value: unknown): boolean => Number.isInteger(value) && (value as number) >= 0;
+  return (
+    [facts?.threads, facts?.codes].every(Array.isArray) &&
+    facts.threads.every(
+      (thread) =>
+        [thread?.ident, thread?.nativeId, thread?.firstFrame, thread?.frameCount].every(isCount) &&
+        typeof thread.kernelName === 'string',
+    ) &&
+    facts.codes.every(
+      (code) =>
+        [code?.name, code?.qualname, code?.file].every((text) => typeof text === 'string') &&
+        isCount(code.firstLine),
+    )
   );
 }

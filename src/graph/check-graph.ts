@@ -56,7 +56,7 @@ export function checkGraph(graph: HeapGraph): string | undefined {
     const label = graph.rootLabel[root];
     if (label !== NONE && label >= graph.strings.length) return 'rootLabel leads nowhere';
   }
-  return checkEdges(graph) ?? checkNative(graph) ?? checkTraces(graph);
+  return checkEdges(graph) ?? checkNative(graph) ?? checkTraces(graph) ?? checkExecution(graph);
 }
 
 function checkTraces({ traces, nodeCount }: HeapGraph): string | undefined {
@@ -117,6 +117,46 @@ function checkNative({ native, nodeCount }: HeapGraph): string | undefined {
     if (block > 0 && !(blockAddress[block - 1] < blockAddress[block])) {
       return 'blockAddress does not ascend';
     }
+  }
+  return undefined;
+}
+
+function checkExecution({ execution, nodeCount, strings }: HeapGraph): string | undefined {
+  if (execution === undefined) return undefined;
+  const { facts, frameCode, frameLine, frameGenerator, firstLocal } = execution;
+  const { localName, localNode, generatorNode, futureNode } = execution;
+  const { threads, codes } = facts;
+  const lengths: [string, { length: number }, number][] = [
+    ['frameLine', frameLine, frameCode.length],
+    ['frameGenerator', frameGenerator, frameCode.length],
+    ['firstLocal', firstLocal, frameCode.length + 1],
+    ['localNode', localNode, localName.length],
+    ['generatorState', execution.generatorState, generatorNode.length],
+    ['generatorCode', execution.generatorCode, generatorNode.length],
+    ['generatorLine', execution.generatorLine, generatorNode.length],
+    ['futureState', execution.futureState, futureNode.length],
+    ['futureIsTask', execution.futureIsTask, futureNode.length],
+  ];
+  for (const [name, column, length] of lengths) {
+    if (column.length !== length) return `${name} has ${column.length} cells and not ${length}`;
+  }
+  const below: [string, Uint32Array, number][] = [
+    ['frameCode', frameCode, codes.length],
+    ['localName', localName, strings.length],
+    ['localNode', localNode, nodeCount],
+    ['generatorNode', generatorNode, nodeCount],
+    ['futureNode', futureNode, nodeCount],
+  ];
+  for (const [name, column, limit] of below) {
+    if (column.some((cell) => cell >= limit)) return `${name} leads nowhere`;
+  }
+  if (frameGenerator.some((node) => node !== NONE && node >= nodeCount)) return 'frameGenerator';
+  if (execution.generatorCode.some((code) => code !== NONE && code >= codes.length)) {
+    return 'generatorCode leads nowhere';
+  }
+  if (!ascends(firstLocal, localName.length)) return 'firstLocal does not ascend';
+  for (const { firstFrame, frameCount } of threads) {
+    if (firstFrame + frameCount > frameCode.length) return 'the frames of a thread lead nowhere';
   }
   return undefined;
 }

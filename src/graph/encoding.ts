@@ -17,11 +17,26 @@
 
 import { UsageError } from '../base/errors.ts';
 import type { GraphTraces, TracerFacts } from './allocation-traces.ts';
-import { isNativeFacts, isTracerFacts } from './check-facts.ts';
+import { isExecutionFacts, isNativeFacts, isTracerFacts } from './check-facts.ts';
 import { checkGraph } from './check-graph.ts';
 import { computeCrc32 } from './crc32.ts';
+import type { Execution, ExecutionFacts } from './execution.ts';
 import type { CaptureFacts, HeapGraph, TypeRow } from './heap-graph.ts';
 import type { NativeFacts, NativeHeap } from './native-heap.ts';
+import {
+  ALL_COLUMNS,
+  CELL_BYTES,
+  type CellType,
+  COLUMNS,
+  type Column,
+  type ColumnName,
+  EXECUTION_COLUMNS,
+  type ExecutionColumnName,
+  NATIVE_COLUMNS,
+  type NativeColumnName,
+  TRACE_COLUMNS,
+  type TraceColumnName,
+} from './snapshot-columns.ts';
 
 export const FORMAT_VERSION = 1;
 const MAGIC = Uint8Array.of(0x4c, 0x53, 0x43, 0x4f, 0x50, 0x45, 0x0d, 0x0a);
@@ -32,58 +47,6 @@ const BLOCK_HEADER_BYTES = 16;
 const MAX_HEADER_BYTES = 2 ** 29 - 24;
 /** Deflate does not do better than this. */
 const MAX_RATIO = 1040;
-
-/** Per column: its type, and whether its length is that of nodes, of edges or of its own. */
-const COLUMNS = {
-  address: 'f64',
-  typeId: 'u32',
-  shallowSize: 'f64',
-  allocatedSize: 'f64',
-  referenceCount: 'u32',
-  nodeFlags: 'u8',
-  firstEdge: 'u32',
-  edgeTarget: 'u32',
-  edgeKind: 'u8',
-  edgeLabel: 'u32',
-  weakSource: 'u32',
-  weakTarget: 'u32',
-  rootNode: 'u32',
-  rootKind: 'u8',
-  rootLabel: 'u32',
-  previewBytes: 'u8',
-  previewStart: 'u32',
-} as const;
-/** There if the capture looked at the memory outside of Python objects. */
-const NATIVE_COLUMNS = {
-  blockAddress: 'f64',
-  blockSize: 'f64',
-  blockGroup: 'u32',
-  excessNode: 'u32',
-  excessCount: 'u32',
-  heldNode: 'u32',
-  heldGroup: 'u32',
-} as const;
-/** There if tracemalloc was on. */
-const TRACE_COLUMNS = {
-  traceAddress: 'f64',
-  traceSize: 'f64',
-  traceDomain: 'u32',
-  traceTraceback: 'u32',
-  firstFrame: 'u32',
-  frameSite: 'u32',
-  siteFile: 'u32',
-  siteLine: 'u32',
-  siteFunction: 'u32',
-  nodeTrace: 'u32',
-} as const;
-const ALL_COLUMNS: Record<string, CellType> = { ...COLUMNS, ...NATIVE_COLUMNS, ...TRACE_COLUMNS };
-type NativeColumnName = keyof typeof NATIVE_COLUMNS;
-type TraceColumnName = keyof typeof TRACE_COLUMNS;
-type ColumnName = keyof typeof COLUMNS;
-type Column = Uint8Array | Uint32Array | Float64Array;
-
-const CELL_BYTES = { u8: 1, u32: 4, f64: 8 } as const;
-type CellType = keyof typeof CELL_BYTES;
 
 interface Section {
   name: string;
@@ -100,6 +63,7 @@ interface FileHeader {
   strings: readonly string[];
   native?: NativeFacts | undefined;
   traces?: TracerFacts | undefined;
+  execution?: ExecutionFacts | undefined;
   capture: CaptureFacts;
 }
 
@@ -126,7 +90,7 @@ export function* encodeSnapshot(graph: HeapGraph, deflate?: Deflate): Generator<
     name,
     graph[name],
   ]);
-  const { native, traces } = graph;
+  const { native, traces, execution } = graph;
   if (native !== undefined) {
     for (const name of Object.keys(NATIVE_COLUMNS) as NativeColumnName[]) {
       columns.push([name, native[name]]);
@@ -137,6 +101,11 @@ export function* encodeSnapshot(graph: HeapGraph, deflate?: Deflate): Generator<
       columns.push([name, traces[name]]);
     }
   }
+  if (execution !== undefined) {
+    for (const name of Object.keys(EXECUTION_COLUMNS) as ExecutionColumnName[]) {
+      columns.push([name, execution[name]]);
+    }
+  }
   const header: FileHeader = {
     sections: columns.map(([name, { length }]) => ({ name, type: ALL_COLUMNS[name], length })),
     nodeCount: graph.nodeCount,
@@ -145,6 +114,7 @@ export function* encodeSnapshot(graph: HeapGraph, deflate?: Deflate): Generator<
     strings: graph.strings,
     native: native?.facts,
     traces: traces?.facts,
+    execution: execution?.facts,
     capture: graph.capture,
   };
   const headerBytes = new TextEncoder().encode(JSON.stringify(header));
@@ -206,7 +176,7 @@ export function decodeSnapshot(reader: SnapshotReader, inflate: Inflate): HeapGr
         return [name, column];
       }),
     ) as P;
-  const { native, traces } = header;
+  const { native, traces, execution } = header;
   const graph: HeapGraph = {
     nodeCount: header.nodeCount,
     edgeCount: header.edgeCount,
@@ -219,6 +189,14 @@ export function decodeSnapshot(reader: SnapshotReader, inflate: Inflate): HeapGr
     ...(traces === undefined
       ? {}
       : { traces: { ...part<Pick<GraphTraces, TraceColumnName>>(TRACE_COLUMNS), facts: traces } }),
+    ...(execution === undefined
+      ? {}
+      : {
+          execution: {
+            ...part<Pick<Execution, ExecutionColumnName>>(EXECUTION_COLUMNS),
+            facts: execution,
+          },
+        }),
     capture: header.capture,
   };
   const contradiction = checkGraph(graph);
@@ -281,7 +259,8 @@ function parseHeader(reader: SnapshotReader, bytes: Uint8Array): FileHeader {
     Array.isArray(header.capture.command) &&
     Array.isArray(header.capture.problems) &&
     isNativeFacts(header.native) &&
-    isTracerFacts(header.traces);
+    isTracerFacts(header.traces) &&
+    isExecutionFacts(header.execution);
   if (!isWhole) throw damaged(reader, 'its header lacks a part');
   return header as FileHeader;
 }

@@ -7,6 +7,7 @@
 
 import type { Problem } from '../base/problems.ts';
 import type { GraphTraces, TracerState } from './allocation-traces.ts';
+import type { Execution } from './execution.ts';
 import type { NativeHeap } from './native-heap.ts';
 import { findNumberText } from './number-preview.ts';
 
@@ -137,6 +138,9 @@ export interface HeapGraph {
   /** Where blocks were allocated; undefined unless tracemalloc was on and could be read. */
   readonly traces?: GraphTraces | undefined;
 
+  /** Threads with their frames, where coroutines stand, states of futures; undefined in files of older releases. */
+  readonly execution?: Execution | undefined;
+
   readonly capture: CaptureFacts;
 }
 
@@ -161,8 +165,6 @@ export interface CaptureFacts {
   /** How objects and runtime were found, in words, for `--verbose` and bug reports. */
   method: string[];
   problems: Problem[];
-  /** Resident memory of pymalloc that is not given out; undefined where it is not in use. */
-  freeInPymallocBytes?: number | undefined;
   /** tracemalloc; undefined in captures by older versions, which did not look. */
   tracer?: TracerState | undefined;
   /** The cyclic collector of the main interpreter; undefined if it could not be read. */

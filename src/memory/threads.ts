@@ -1,5 +1,5 @@
-// The threads of a process as far as /proc shows them: names, and for stopped ones the stack pointer and the registers
-// that hold arguments. Source: fs/proc/base.c (proc_pid_syscall). Callee-saved registers would need ptrace and are not
+// The threads of a process as far as /proc shows them: names, and for stopped ones the system call in which they wait,
+// the stack pointer and the registers that hold arguments. Source: fs/proc/base.c (proc_pid_syscall). Callee-saved registers would need ptrace and are not
 // read: a pointer that lives in one of them alone is missed.
 
 import type { Address } from './memory-reader.ts';
@@ -14,6 +14,8 @@ export interface ThreadState {
   /** Present when the kernel showed it: the thread stood still. */
   stackPointer?: Address;
   instructionPointer?: Address;
+  /** Number of the system call in which it waits, -1 if it is in none; present when the kernel showed it. */
+  systemCall?: number;
   /** Arguments of the system call in which it waits; values above 2^53 are rounded (they are no addresses). */
   registers: number[];
 }
@@ -39,9 +41,9 @@ export function readThreadNames(pid: number, threads: ThreadState[]): void {
 /** `0 0x3 0x7f… … SP PC` in a system call, `-1 SP PC` outside, `running` when it does not stand still. */
 export function decodeThreadRegisters(
   text: string,
-): Pick<ThreadState, 'stackPointer' | 'instructionPointer' | 'registers'> {
-  const values = text.trim().split(' ').slice(1).map(Number);
+): Pick<ThreadState, 'stackPointer' | 'instructionPointer' | 'systemCall' | 'registers'> {
+  const [systemCall, ...values] = text.trim().split(' ').map(Number);
   if (values.length < 2 || values.some(Number.isNaN)) return { registers: [] };
   const [stackPointer, instructionPointer] = values.slice(-2);
-  return { stackPointer, instructionPointer, registers: values.slice(0, -2) };
+  return { stackPointer, instructionPointer, systemCall, registers: values.slice(0, -2) };
 }

@@ -118,6 +118,8 @@ function cycleSuspect(
     contents: typesOf(captures),
     alsoHeldBy: null,
     namedIn: [],
+    waitsAt: null,
+    hints: [],
     allocatedAt: buildFrames(findCommonSite(graph, newGarbageOf(evidence, type))),
     example: example === undefined ? null : writeExample(graph, example),
     reasons,

@@ -123,6 +123,7 @@ function formatSuspect(
     ...formatHolder(suspect),
     ...formatSuspectPath(suspect),
     ...formatContents(suspect),
+    ...formatWait(suspect),
     ...formatOtherHolders(suspect),
     ...formatAllocatedAt(label('made at'), suspect.allocatedAt),
   ];
@@ -223,6 +224,20 @@ function formatSuspectPath(suspect: Suspect): string[] {
   return formatSteps(suspect.steps, PAGE_WIDTH - LABEL_WIDTH).map(
     (line, i) => (i === 0 ? label('path') : ' '.repeat(LABEL_WIDTH)) + line,
   );
+}
+
+/** Where growing tasks wait, and frames that have the container at hand. */
+function formatWait({ waitsAt, hints }: Suspect): string[] {
+  const lines: string[] = [];
+  if (waitsAt !== null) {
+    const { file, line, function: name, tasks } = waitsAt;
+    const place = `${file.slice(file.lastIndexOf('/') + 1)}:${line} in ${name}`;
+    const what = waitsAt.for === null ? '' : `, for ${waitsAt.for}`;
+    const text = `${place}${what}   (${formatNumberOf(tasks, 'task')})`;
+    lines.push(...formatHanging(label('waits at'), sanitizeText(text)));
+  }
+  for (const hint of hints) lines.push(...formatHanging(label('a hint'), sanitizeText(hint)));
+  return lines;
 }
 
 /** What came with each object, if more than the object itself. */

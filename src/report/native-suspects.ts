@@ -99,6 +99,8 @@ function makeSuspect(
     contents: [],
     alsoHeldBy: null,
     namedIn: [],
+    waitsAt: null,
+    hints: [],
     allocatedAt: null,
     example: null,
     reasons,

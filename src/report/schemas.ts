@@ -136,6 +136,21 @@ const suspect = z.strictObject({
     description:
       "the program's functions whose code names the holder: where entries are added or removed",
   }),
+  waitsAt: z
+    .strictObject({
+      file: z.string(),
+      line: count,
+      function: z.string(),
+      for: z.string().nullable().meta({ description: 'what was called there' }),
+      coroutine: z.string().meta({ description: 'what the tasks run' }),
+      tasks: count.meta({ description: 'that wait there in the last capture' }),
+    })
+    .nullable()
+    .meta({ description: 'of growing asyncio tasks: the line on which most of them wait' }),
+  hints: z.array(z.string()).meta({
+    description:
+      'frames and coroutines that have the container in a variable now: maybe those that fill it',
+  }),
   alsoHeldBy: z.array(z.string()).nullable().meta({
     description: 'independent paths that keep it alive as well; null: not looked for',
   }),

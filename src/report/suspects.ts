@@ -12,6 +12,7 @@ import {
   prepareHolderSearch,
 } from '../analysis/second-holder.ts';
 import { formatShapePath } from '../analysis/shapes.ts';
+import type { TaskFacts } from '../analysis/tasks.ts';
 import { formatAddress, formatBytes, formatCount, formatNumberOf } from '../base/format.ts';
 import {
   EdgeKind,
@@ -36,6 +37,7 @@ import { writePath } from './path-text.ts';
 import { buildFrames } from './report-parts.ts';
 import { computeLength, formatRepr } from './repr-text.ts';
 import type { HuntReport, Suspect } from './schemas.ts';
+import { findHints, findWait, listPendingTasks } from './suspect-waits.ts';
 
 export interface SuspectContext {
   evidence: HuntEvidence;
@@ -47,6 +49,8 @@ export interface SuspectContext {
   /** Made when the first suspect asks what else holds it, and how much is freed with it. */
   search?: HolderSearch;
   retainedSize?: Float64Array;
+  /** Tasks that have not ended; listed when the first suspect asks where they wait. */
+  pendingTasks?: readonly TaskFacts[];
   /** Whether there were enough rounds for growth in each of them not to be chance. */
   enoughRounds: boolean;
 }
@@ -214,6 +218,14 @@ export function buildSuspect(context: SuspectContext, row: MergedRow): Suspect {
         ? null
         : findAlsoHeldBy(context, path, growsAt),
     namedIn: functions,
+    waitsAt: findWait({
+      graph,
+      tree,
+      tasks: tasksOf(context),
+      holders: new Set(growsAt === undefined ? [] : [growsAt]),
+      types: new Map(row.contents.map((content) => [content.typeName, content.count])),
+    }),
+    hints: findHints(graph, isSpread ? undefined : growsAt),
     allocatedAt: buildFrames(findCommonSite(graph, newObjectsOf(evidence, row))),
     example: example === undefined ? null : writeExample(graph, example),
     reasons,
@@ -314,6 +326,11 @@ function headOfChain(
 ): NodeIndex | undefined {
   const at = path?.steps.findIndex((step) => step.node === holder) ?? -1;
   return path?.steps[at + 1]?.node ?? holder;
+}
+
+function tasksOf(context: SuspectContext): readonly TaskFacts[] {
+  context.pendingTasks ??= listPendingTasks(context.evidence.graph);
+  return context.pendingTasks;
 }
 
 /** Per node; computed once. */

@@ -6,6 +6,7 @@ import { Worker } from 'node:worker_threads';
 import { computeDominators, computeRetainedSizes } from '../../src/analysis/dominators.ts';
 import { computePathTree } from '../../src/analysis/paths.ts';
 import { computeRetainedByType } from '../../src/analysis/retained-by-type.ts';
+import { computeTasks } from '../../src/analysis/tasks.ts';
 import { UnsupportedError } from '../../src/base/errors.ts';
 import { decodeImage } from '../../src/capture/decode-image.ts';
 import { findRuntime, type PythonRuntime } from '../../src/cpython/find-runtime.ts';
@@ -18,6 +19,8 @@ import { findMappings } from '../../src/memory/mappings.ts';
 import { allocateImageStorage, MemoryImage, PAGE_SIZE } from '../../src/memory/memory-image.ts';
 import { buildLedgerReport, formatLedger } from '../../src/report/ledger-report.ts';
 import { buildNativeReport, formatNative } from '../../src/report/native-report.ts';
+import { buildStacksReport, formatStacks } from '../../src/report/stacks-report.ts';
+import { buildTasksReport, formatTasks } from '../../src/report/tasks-report.ts';
 import { buildTopReport, formatTop } from '../../src/report/top-report.ts';
 
 /** A decode that takes longer hangs: its stack is printed, and the program ends with 3. */
@@ -283,7 +286,15 @@ function analyse(graph: HeapGraph): number {
     order: 'retained',
     limit: 50,
   });
-  const { native } = graph;
+  const { native, execution } = graph;
+  if (execution === undefined) throw new Error('the graph does not tell of threads');
+  const findSourceLine = () => undefined;
+  const stacks = buildStacksReport(graph, execution, { wantsLocals: true, findSourceLine });
+  const tasks = buildTasksReport(graph, execution, computeTasks(graph), {
+    wantsEnded: true,
+    limit: 1000,
+    findSourceLine,
+  });
   if (native === undefined) throw new Error('the graph does not tell of C memory');
   const ledger = buildLedgerReport(graph, native);
   const lost = buildNativeReport(undefined, { graph, native }, { limit: 20, redact: false });
@@ -291,7 +302,9 @@ function analyse(graph: HeapGraph): number {
     formatTop(report).length +
     formatLedger(ledger, true).length +
     formatNative(lost).length +
-    JSON.stringify([report, ledger, lost]).length
+    formatStacks(stacks).length +
+    formatTasks(tasks).length +
+    JSON.stringify([report, ledger, lost, stacks, tasks]).length
   );
 }
 

@@ -1,0 +1,45 @@
+// Names of system calls by their number on x86-64: those in which a Python program usually waits.
+// Source: arch/x86/entry/syscalls/syscall_64.tbl of Linux.
+
+const NAMES: Readonly<Record<number, string>> = {
+  0: 'read',
+  1: 'write',
+  3: 'close',
+  7: 'poll',
+  17: 'pread64',
+  18: 'pwrite64',
+  19: 'readv',
+  20: 'writev',
+  23: 'select',
+  34: 'pause',
+  35: 'nanosleep',
+  42: 'connect',
+  43: 'accept',
+  44: 'sendto',
+  45: 'recvfrom',
+  46: 'sendmsg',
+  47: 'recvmsg',
+  61: 'wait4',
+  72: 'fcntl',
+  73: 'flock',
+  74: 'fsync',
+  75: 'fdatasync',
+  128: 'rt_sigtimedwait',
+  130: 'rt_sigsuspend',
+  202: 'futex',
+  219: 'restart_syscall',
+  230: 'clock_nanosleep',
+  232: 'epoll_wait',
+  247: 'waitid',
+  257: 'openat',
+  270: 'pselect6',
+  271: 'ppoll',
+  281: 'epoll_pwait',
+  288: 'accept4',
+  299: 'recvmmsg',
+  426: 'io_uring_enter',
+  441: 'epoll_pwait2',
+};
+
+export const nameOfSystemCall = (number: number): string =>
+  NAMES[number] ?? `system call ${number}`;
