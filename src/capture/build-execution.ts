@@ -32,7 +32,7 @@ export interface ExecutionSource {
   problems: Problems;
 }
 
-/** About 1 microsecond a frame, generator or future. Problems: `generator-unreadable`, `future-unreadable`. */
+/** About 2 microseconds a frame, generator or future. Problems: `generator-unreadable`, `future-unreadable`. */
 export function buildExecution(source: ExecutionSource): Execution {
   const codes = new CodeRows();
   const frames = buildFrames(source, codes);

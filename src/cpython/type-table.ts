@@ -55,8 +55,11 @@ export class TypeTable {
   private slotWord = new Uint32Array(1 << 14);
   private slotType = new Uint32Array(1 << 14);
   private used = 0;
-  /** Types asked for lately, four cells each: address, typeId. Nearly all questions are for a few types. */
-  private readonly recent = new Uint32Array((RECENT_MASK | 3) + 1);
+  /**
+   * Types asked for lately, four cells each: address, typeId. Nearly all questions are for a few types. Empty cells have an
+   * address that no object has: 0 is asked for, too.
+   */
+  private readonly recent = new Uint32Array((RECENT_MASK | 3) + 1).fill(1);
   private readonly resolving = new Set<number>();
 
   constructor(options: TypeTableOptions) {
