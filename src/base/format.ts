@@ -126,3 +126,15 @@ export function cutMiddle(text: string, width: number): string {
 
 // Half of a surrogate pair at the cut would be printed as a replacement character.
 const trimHalf = (text: string): string => text.replace(/[\ud800-\udbff]$/, '');
+
+const ENTITIES: Readonly<Record<string, string>> = {
+  '&': '&amp;',
+  '<': '&lt;',
+  '>': '&gt;',
+  '"': '&quot;',
+  "'": '&#39;',
+};
+
+/** Text of the target for HTML and SVG: what the terminal must not see is not in it either. */
+export const escapeMarkup = (text: string): string =>
+  sanitizeText(text).replace(/[&<>"']/g, (character) => ENTITIES[character]);

@@ -2,7 +2,7 @@
 // Outermost frames at the bottom; the width of a frame is the bytes that were allocated in it and in what it called.
 // Pure. Text of the target is escaped; control characters have been made visible.
 
-import { cutEnd, formatBytes, formatShare, sanitizeText } from '../base/format.ts';
+import { cutEnd, escapeMarkup, formatBytes, formatShare, sanitizeText } from '../base/format.ts';
 import { hashText } from '../base/hash.ts';
 import type { TraceFrame } from '../graph/allocation-traces.ts';
 import { leakscopeVersion } from './version.ts';
@@ -80,9 +80,9 @@ export function drawFlameGraph(stacks: readonly TracedStack[], title: string): s
   const height = bottom + ROW + MARGIN;
   return `<?xml version="1.0" encoding="UTF-8"?>
 <svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${height}" viewBox="0 0 ${WIDTH} ${height}" font-family="monospace" font-size="11">
-<title>${escapeXml(title)}</title>
+<title>${escapeMarkup(title)}</title>
 <rect width="100%" height="100%" fill="#fff"/>
-<text x="${MARGIN}" y="24" font-size="15" fill="#222">${escapeXml(title)}</text>
+<text x="${MARGIN}" y="24" font-size="15" fill="#222">${escapeMarkup(title)}</text>
 ${boxes.join('\n')}
 </svg>
 `;
@@ -91,9 +91,9 @@ ${boxes.join('\n')}
 function drawBox(box: Box, x: number, y: number, width: number, allBytes: number): string {
   const [left, wide] = [x.toFixed(2), width.toFixed(2)];
   const room = Math.floor((width - 6) / CHARACTER_WIDTH);
-  const text = room < 3 ? '' : escapeXml(cutEnd(sanitizeText(shortName(box.name)), room));
+  const text = room < 3 ? '' : escapeMarkup(cutEnd(sanitizeText(shortName(box.name)), room));
   const share = formatShare(box.bytes / allBytes);
-  const tip = escapeXml(`${sanitizeText(box.name)}: ${formatBytes(box.bytes)}, ${share}`);
+  const tip = escapeMarkup(`${sanitizeText(box.name)}: ${formatBytes(box.bytes)}, ${share}`);
   const label =
     text === '' ? '' : `<text x="${(x + 3).toFixed(2)}" y="${y + 12}" fill="#111">${text}</text>`;
   return `<g><title>${tip}</title><rect x="${left}" y="${y}" width="${wide}" height="${ROW - 1}" rx="2" fill="${colourOf(box.name)}"/>${label}</g>`;
@@ -104,17 +104,6 @@ function colourOf(name: string): string {
   const hue = hashText(name.slice(0, name.lastIndexOf(':'))) % 360;
   return `hsl(${hue},60%,75%)`;
 }
-
-const ENTITIES: Readonly<Record<string, string>> = {
-  '&': '&amp;',
-  '<': '&lt;',
-  '>': '&gt;',
-  '"': '&quot;',
-  "'": '&#39;',
-};
-
-const escapeXml = (text: string): string =>
-  sanitizeText(text).replace(/[&<>"']/g, (character) => ENTITIES[character]);
 
 /** The JSON of a speedscope file: one sample for each traceback, weighed by its bytes. */
 export function formatSpeedscope(stacks: readonly TracedStack[], name: string): string {

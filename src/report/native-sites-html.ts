@@ -1,7 +1,7 @@
 // The report of `leakscope valgrind` and `leakscope heaptrack` as one HTML file that needs nothing else: no script, no
 // font, no picture from anywhere. Text of the target is escaped; control characters have been made visible.
 
-import { formatBytes, formatDuration, formatNumberOf, sanitizeText } from '../base/format.ts';
+import { escapeMarkup, formatBytes, formatDuration, formatNumberOf } from '../base/format.ts';
 import type { NativeSite, NativeSitesReport } from './native-sites-schema.ts';
 import { formatEnding, formatLosses, formatSiteLoss, formatSiteName } from './native-sites-text.ts';
 
@@ -19,17 +19,6 @@ dl { display: grid; grid-template-columns: 8rem 1fr; gap: 0.2rem 1rem; } dt { op
 ol { padding-left: 2rem; } .folded { opacity: 0.6; } .faint { opacity: 0.7; }
 `;
 
-const ENTITIES: Readonly<Record<string, string>> = {
-  '&': '&amp;',
-  '<': '&lt;',
-  '>': '&gt;',
-  '"': '&quot;',
-  "'": '&#39;',
-};
-
-const escapeHtml = (text: string): string =>
-  sanitizeText(text).replace(/[&<>"']/g, (character) => ENTITIES[character]);
-
 /** A whole page. */
 export function formatNativeSitesHtml(report: NativeSitesReport): string {
   const { tool, program } = report;
@@ -40,13 +29,13 @@ export function formatNativeSitesHtml(report: NativeSitesReport): string {
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<title>${escapeHtml(report.summary)}</title>
+<title>${escapeMarkup(report.summary)}</title>
 <style>${STYLE}</style>
 </head>
 <body>
-<h1>${escapeHtml(tool.name)}: <code>${escapeHtml(program.command.join(' '))}</code></h1>
-<p class="faint">${escapeHtml(`${tool.name} ${tool.version}, leakscope ${report.leakscope}; ${formatDuration(program.seconds)}, ${formatEnding(report)}`)}</p>
-<p class="verdict ${report.verdict}"><strong>${escapeHtml(report.verdict)}</strong>: ${escapeHtml(report.summary)}</p>
+<h1>${escapeMarkup(tool.name)}: <code>${escapeMarkup(program.command.join(' '))}</code></h1>
+<p class="faint">${escapeMarkup(`${tool.name} ${tool.version}, leakscope ${report.leakscope}; ${formatDuration(program.seconds)}, ${formatEnding(report)}`)}</p>
+<p class="verdict ${report.verdict}"><strong>${escapeMarkup(report.verdict)}</strong>: ${escapeMarkup(report.summary)}</p>
 ${formatList(report.nextMeasurement === null ? report.reasons : [...report.reasons, `would decide: ${report.nextMeasurement}`])}
 ${report.sites.map((site, i) => formatSite(site, i, largest)).join('\n')}
 <h2>Besides</h2>
@@ -59,7 +48,7 @@ ${formatList(formatBesides(report))}
 const formatList = (texts: readonly string[]): string =>
   texts.length === 0
     ? ''
-    : `<ul>${texts.map((text) => `<li>${escapeHtml(text)}</li>`).join('')}</ul>`;
+    : `<ul>${texts.map((text) => `<li>${escapeMarkup(text)}</li>`).join('')}</ul>`;
 
 function formatSite(site: NativeSite, index: number, largest: number): string {
   const rows: [string, string][] = [
@@ -73,20 +62,20 @@ function formatSite(site: NativeSite, index: number, largest: number): string {
   if (site.holdsBytes > 0) rows.push(['holds', `${formatBytes(site.holdsBytes)} more`]);
   rows.push(['advice', site.advice]);
   return `<details${index < 5 ? ' open' : ''}>
-<summary><strong>${escapeHtml(formatSiteLoss(site))}</strong> ${escapeHtml(site.kind)} <code>${escapeHtml(formatSiteName(site))}</code>
+<summary><strong>${escapeMarkup(formatSiteLoss(site))}</strong> ${escapeMarkup(site.kind)} <code>${escapeMarkup(formatSiteName(site))}</code>
 <span class="bar" style="width: ${((100 * site.bytes) / largest).toFixed(1)}%"></span></summary>
-<dl>${rows.map(([name, value]) => `<dt>${name}</dt><dd>${escapeHtml(value)}</dd>`).join('')}</dl>
+<dl>${rows.map(([name, value]) => `<dt>${name}</dt><dd>${escapeMarkup(value)}</dd>`).join('')}</dl>
 <ol>${site.stack.map(formatRow).join('')}</ol>
 </details>`;
 }
 
 function formatRow(row: NativeSite['stack'][number]): string {
-  const name = `<code>${escapeHtml(row.function ?? '(no symbol)')}</code>`;
+  const name = `<code>${escapeMarkup(row.function ?? '(no symbol)')}</code>`;
   if (row.folded > 0) {
-    return `<li class="folded">${name} ${escapeHtml(row.library)}, ${formatNumberOf(row.folded, 'frame')}</li>`;
+    return `<li class="folded">${name} ${escapeMarkup(row.library)}, ${formatNumberOf(row.folded, 'frame')}</li>`;
   }
   const where = row.file === null ? row.library : `${row.file}:${row.line ?? '?'}`;
-  return `<li>${name} ${escapeHtml(where)}</li>`;
+  return `<li>${name} ${escapeMarkup(where)}</li>`;
 }
 
 function formatBesides(report: NativeSitesReport): string[] {

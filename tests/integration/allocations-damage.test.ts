@@ -14,6 +14,7 @@ import type { AllocationTraces } from '../../src/graph/allocation-traces.ts';
 import { copyLive } from '../../src/memory/live-copy.ts';
 import type { MemoryImage } from '../../src/memory/memory-image.ts';
 import { describeEachPython, type RunningPython, startPython } from '../support/pythons.ts';
+import { makeRandom } from '../support/random-numbers.ts';
 import { withRuntime } from '../support/runtimes.ts';
 
 const PROGRAM = fileURLToPath(new URL('../programs/traced.py', import.meta.url));
@@ -92,17 +93,6 @@ function findTracerWords(image: MemoryImage, runtime: PythonRuntime): number[] {
     }
   }
   return words;
-}
-
-/** mulberry32: the same numbers for the same seed. */
-function makeRandom(seed: number): (below: number) => number {
-  let state = seed >>> 0;
-  return (below) => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return Math.floor((((t ^ (t >>> 14)) >>> 0) / 2 ** 32) * below);
-  };
 }
 
 /** Changes some of the words; returns what puts them back. */

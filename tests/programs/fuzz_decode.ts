@@ -22,6 +22,7 @@ import { buildNativeReport, formatNative } from '../../src/report/native-report.
 import { buildStacksReport, formatStacks } from '../../src/report/stacks-report.ts';
 import { buildTasksReport, formatTasks } from '../../src/report/tasks-report.ts';
 import { buildTopReport, formatTop } from '../../src/report/top-report.ts';
+import { makeRandom } from '../support/random-numbers.ts';
 
 /** A decode that takes longer hangs: its stack is printed, and the program ends with 3. */
 const LIMIT_MS = 20_000;
@@ -49,17 +50,6 @@ hangWatch.unref();
 
 const [pid, firstSeed, count] = process.argv.slice(2, 5).map(Number);
 const onlyDamage = process.argv[5];
-
-/** mulberry32: the same numbers for the same seed. */
-function makeRandom(seed: number): (below: number) => number {
-  let state = seed >>> 0;
-  return (below) => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return Math.floor((((t ^ (t >>> 14)) >>> 0) / 2 ** 32) * below);
-  };
-}
 
 function takeCopy(): { copy: LiveCopy; runtime: PythonRuntime } {
   const target = openTarget(pid);
