@@ -29,6 +29,7 @@ import { openPython } from './resolve-target.ts';
 import type { OutputOptions, Session } from './session.ts';
 import { makeSourceFinder } from './source-lines.ts';
 import { loadGraph, parseTarget, showProgressOn, TARGET_HELP, type Target } from './target.ts';
+import { withTracer } from './trace-window.ts';
 
 /** Nothing can be said: as of a hunt without a verdict. */
 const TRACER_IS_OFF = 5;
@@ -41,6 +42,10 @@ interface AllocationsOptions extends OutputOptions {
   domain?: number;
   cumulative?: boolean;
   every?: number;
+  start?: boolean;
+  for: number;
+  frames: number;
+  yes?: boolean;
   limit: number;
   object?: number;
   flamegraph?: string;
@@ -82,12 +87,22 @@ export function addAllocationsCommand(program: Command, session: Session): void 
       'look at a pid again after this time, and show what grew',
       parseDuration,
     )
+    .option('--start', 'switch tracemalloc on for a while (changes the process; asks, or --yes)')
+    .option('--for <duration>', 'with --start: how long', parseDuration, 30)
+    .option(
+      '--frames <count>',
+      'with --start: frames of a traceback to keep',
+      parseWholeNumber(1, 128),
+      10,
+    )
+    .option('--yes', 'with --start: do not ask')
     .option('-n, --limit <count>', 'places to list', parseWholeNumber(1, 100_000), 20)
     .option('--object <address>', 'the traceback of one object instead', parseAddress)
     .option('--flamegraph <file>', 'draw the tracebacks as an SVG', parseFileName)
     .option('--speedscope <file>', 'write them for speedscope', parseFileName)
     .action((target: string, later: string | undefined, options: AllocationsOptions) => {
       session.useOutput(options);
+      if (options.start === true) return traceForAWhile(target, later, options, session);
       return options.object === undefined
         ? listAllocations(target, later, options, session)
         : showAllocation(target, later, options.object, options, session);
@@ -98,6 +113,7 @@ export function addAllocationsCommand(program: Command, session: Session): void 
     "leakscope allocations 4242 --every 30s --exclude '<frozen *>' --exclude '*/site-packages/*'",
     'leakscope allocations before.lscope after.lscope --by traceback -n 5',
     'leakscope allocations 4242 --flamegraph allocations.svg',
+    'leakscope allocations 4242 --start --for 30s --frames 10',
   ]);
 }
 
@@ -149,6 +165,52 @@ async function listAllocations(
     await session.sleep(options.every * 1000);
     moments.push(await loadTraces(target, session));
   }
+  await reportMoments(moments, options, session, null);
+}
+
+/** What is allocated while the tracer is on, and is still there in the end. */
+async function traceForAWhile(
+  first: string,
+  later: string | undefined,
+  options: AllocationsOptions,
+  session: Session,
+): Promise<void> {
+  const target = parseTarget(first);
+  if (target.kind === 'file' || later !== undefined || options.object !== undefined) {
+    throw new UsageError({
+      fact: '--start is for one running process',
+      reason: 'a file, two moments or an object were given',
+      next: 'Write leakscope allocations PID --start --for 30s',
+    });
+  }
+  const seconds = options.every ?? options.for;
+  const wanted = {
+    command: 'allocations --start',
+    frames: options.frames,
+    yes: options.yes === true,
+  };
+  const { moments, window } = await withTracer(
+    target.pid,
+    wanted,
+    session,
+    async ({ objectNs }) => {
+      // With a tracer of the program's own, what was there before is told apart by comparing.
+      const before = objectNs === undefined ? [await loadTraces(target, session)] : [];
+      session.progress(`tracemalloc is on for ${seconds} s`);
+      await session.sleep(seconds * 1000);
+      const moments = [...before, await loadTraces(target, session)];
+      return { moments, window: { seconds, frames: options.frames, objectNs: objectNs ?? null } };
+    },
+  );
+  await reportMoments(moments, options, session, window);
+}
+
+async function reportMoments(
+  moments: readonly TracedMoment[],
+  options: AllocationsOptions,
+  session: Session,
+  window: AllocationsReport['window'],
+): Promise<void> {
   const now = moments[moments.length - 1];
   const before = moments.length > 1 ? moments[0] : undefined;
   session.progress('summing up');
@@ -159,6 +221,7 @@ async function listAllocations(
     filters,
     limit: options.limit,
     findSource: makeSourceFinder(now.capture),
+    window,
   });
   await writePictures(before, now, filters, options, session);
   printReport(report, session);

@@ -1,14 +1,13 @@
 // `leakscope console PID`: Python inside a running process. Asks before anything is written, runs code from -c, stdin or a
 // terminal, and says at the end what it did.
 
-import { createInterface } from 'node:readline/promises';
 import type { Command } from 'commander';
 import { UsageError } from '../base/errors.ts';
-import { cutMiddle, formatNumberOf, sanitizeText } from '../base/format.ts';
-import { findProcess } from '../memory/process-status.ts';
+import { formatNumberOf, sanitizeText } from '../base/format.ts';
 import { hasCooperativeAgent, openRemote } from '../remote/open-remote.ts';
 import { AgentError, type RemoteSession, type Reply } from '../remote/remote-session.ts';
 import type { ConsoleReport } from '../report/console-schema.ts';
+import { askConsent } from './consent.ts';
 import { runConsoleCommand } from './console-commands.ts';
 import { runInteractive } from './console-repl.ts';
 import { formatTraceback, printTo } from './console-text.ts';
@@ -74,7 +73,8 @@ async function runConsole(pid: number, options: ConsoleOptions, session: Session
     });
   }
   const isCooperative = await hasCooperativeAgent(pid);
-  if (!isCooperative && options.yes !== true) await askConsent(pid, session);
+  if (!isCooperative && options.yes !== true)
+    await askConsent({ pid, command: 'console', what: 'until you leave' }, session);
   const code = isInteractive ? undefined : (options.code ?? (await readStdin()));
   const remote = await openRemote(pid, {
     timeoutMs: options.timeout * 1000,
@@ -95,34 +95,6 @@ async function runConsole(pid: number, options: ConsoleOptions, session: Session
     if (code === undefined || process.stderr.isTTY)
       sayGoodbye(remote, commandCount, isTidy, session);
   }
-}
-
-async function askConsent(pid: number, session: Session): Promise<void> {
-  const next = 'Add --yes to run it without being asked.';
-  if (process.stdin.isTTY !== true || process.stderr.isTTY !== true) {
-    throw new UsageError({
-      fact: `leakscope console changes process ${pid}, and nobody can be asked here`,
-      reason: 'stdin or stderr is no terminal',
-      next,
-    });
-  }
-  const command = sanitizeText(cutMiddle(findProcess(pid)?.command.join(' ') ?? '', 60));
-  process.stderr.write(
-    `This runs code in process ${pid} (${command}): it is stopped for some milliseconds, one call is written to its
-memory (about 300 bytes), and a thread of leakscope runs in it until you leave. Then all of that is gone.\n`,
-  );
-  const terminal = createInterface({ input: process.stdin, output: process.stderr });
-  try {
-    const answer = await terminal.question('Go on? [y/N] ', { signal: session.signal });
-    if (/^y(es)?$/i.test(answer.trim())) return;
-  } finally {
-    terminal.close();
-  }
-  throw new UsageError({
-    fact: `Process ${pid} was not touched`,
-    reason: 'you did not agree',
-    next,
-  });
 }
 
 async function readStdin(): Promise<string> {

@@ -10,17 +10,23 @@ import { nameChildren } from './resolve-target.ts';
 import type { OutputOptions, Session } from './session.ts';
 import { type StartedProgram, startProgram, waitForPython } from './start-program.ts';
 import { parsePid } from './target.ts';
+import { withTracer } from './trace-window.ts';
 
 export interface HuntCommandOptions extends OutputOptions {
   every: number;
   snapshots: number;
   after?: number;
   load?: string;
+  /** Frames of tracebacks. */
+  trace?: number;
+  yes?: boolean;
 }
 
 export const HUNT_EXIT_CODES = { 'no-leak': 0, leak: 1, inconclusive: 5 } as const;
 /** A program that leakscope starts imports and fills its caches first; a process that runs already has done so. */
 const START_UP_SECONDS = 2;
+/** Of `--trace` without a number. */
+const USUAL_FRAMES = 10;
 
 export function addHuntCommand(program: Command, session: Session): void {
   const command = program
@@ -37,9 +43,20 @@ export function addHuntCommand(program: Command, session: Session): void {
       `wait before the first capture (default: 0s; ${START_UP_SECONDS}s behind --)`,
       parseDuration,
     )
-    .action((pid: string | undefined, options: HuntCommandOptions) => {
+    .option(
+      '--trace [frames]',
+      'switch tracemalloc on for the hunt, to name the lines (changes the process; asks, or --yes)',
+      parseWholeNumber(1, 128),
+    )
+    .option('--yes', 'with --trace: do not ask')
+    .action((pid: string | undefined, { trace, ...options }: HuntCommandOptions) => {
       session.useOutput(options);
-      return huntTarget(pid, options, session);
+      const frames = (trace as number | true | undefined) === true ? USUAL_FRAMES : trace;
+      return huntTarget(
+        pid,
+        { ...options, ...(frames !== undefined && { trace: frames }) },
+        session,
+      );
     });
   addRoundOptions(command);
   addOutputOptions(command);
@@ -47,6 +64,7 @@ export function addHuntCommand(program: Command, session: Session): void {
     'leakscope hunt 4242',
     'leakscope hunt 4242 --every 30s --snapshots 6',
     'leakscope hunt 4242 --load "wrk -d 30 http://localhost:8000/"',
+    'leakscope hunt 4242 --trace',
     'leakscope hunt --json -- python -m app.main --port 8000',
   ]);
   command.addHelpText(
@@ -83,7 +101,7 @@ async function huntTarget(
   }
   if (program !== undefined) return huntProgram(program, options, session);
   const pid = parsePid(pidText as string);
-  finishHunt(await huntPid(pid, options, session), session);
+  finishHunt(await huntTraced(pid, options, session), session);
 }
 
 /** Starts a program, hunts the Python in it, and ends it. */
@@ -95,11 +113,24 @@ export async function huntProgram(
   const started = await startProgram(command, session);
   try {
     const pid = await waitForPython(started, session);
-    const report = await huntPid(pid, { after: START_UP_SECONDS, ...options }, session);
+    // The program is ours: nobody needs to be asked.
+    const own = { after: START_UP_SECONDS, ...options, yes: true };
+    const report = await huntTraced(pid, own, session);
     finishHunt(forProgram(report, command), session);
   } finally {
     await started.stop();
   }
+}
+
+/** With `--trace` the tracer is on from before the first capture until after the last. */
+async function huntTraced(
+  pid: number,
+  options: HuntCommandOptions,
+  session: Session,
+): Promise<HuntReport> {
+  if (options.trace === undefined) return huntPid(pid, options, session);
+  const wanted = { command: 'hunt --trace', frames: options.trace, yes: options.yes === true };
+  return withTracer(pid, wanted, session, () => huntPid(pid, options, session));
 }
 
 async function huntPid(

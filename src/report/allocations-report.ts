@@ -39,6 +39,8 @@ export interface AllocationsOptions {
   limit: number;
   /** The text of a line of the target's source; undefined if it cannot be had. */
   findSource: (file: string, line: number) => string | undefined;
+  /** For how long leakscope had switched the tracer on; null if it had not. */
+  window: AllocationsReport['window'];
 }
 
 /** `before` is compared with where its tracer was on, too. */
@@ -58,6 +60,7 @@ export function buildAllocationsReport(
     schema: 'leakscope/allocations@1',
     tracing: traces !== undefined,
     tracer: traces === undefined ? null : describeTracer(traces),
+    window: options.window,
     from: before === undefined ? null : buildMoment(before.capture),
     capture: buildMoment(capture),
     by: options.by,
@@ -81,7 +84,7 @@ export function buildObjectAllocation(graph: HeapGraph, node: NodeIndex): Alloca
     ...buildAllocationsReport(
       undefined,
       { traces, capture },
-      { ...options, findSource: () => undefined },
+      { ...options, findSource: () => undefined, window: null },
     ),
     object: {
       address: formatAddress(graph.address[node]),

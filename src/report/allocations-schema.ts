@@ -35,6 +35,17 @@ export const allocationsSchema = z.strictObject({
     })
     .nullable()
     .meta({ description: 'null: off' }),
+  window: z
+    .strictObject({
+      seconds: z.number(),
+      frames: count,
+      objectNs: z.strictObject({ without: z.number(), with: z.number() }).nullable().meta({
+        description:
+          'processor time to make and free a small object, nanoseconds; null: the program had switched the tracer on itself',
+      }),
+    })
+    .nullable()
+    .meta({ description: 'with --start: for how long the tracer was on; else null' }),
   from: moment.nullable().meta({ description: 'the earlier moment that growth is against' }),
   capture: moment,
   by: z.enum(['line', 'file', 'traceback', 'domain']),

@@ -6,6 +6,7 @@ import {
   cutMiddle,
   formatBytes,
   formatCount,
+  formatDuration,
   formatMs,
   formatNumberOf,
   formatSignedBytes,
@@ -45,19 +46,32 @@ const formatHead = ({ target, capture }: AllocationsReport): string[] => [
   ].join('   '),
 ];
 
-function formatTracer({ tracer }: AllocationsReport): string[] {
+function formatTracer({ tracer, window, target }: AllocationsReport): string[] {
   if (tracer === null) {
     const off = 'tracemalloc is off: nothing is recorded of where memory is allocated.';
-    const how =
-      'Start the program with PYTHONTRACEMALLOC=10 (frames to keep), or call tracemalloc.start(10) in it. Only what is allocated from then on is known.';
+    const how = `Start the program with PYTHONTRACEMALLOC=10 (frames to keep), or switch it on for a while: leakscope allocations ${target.pid} --start --for 30s. Only what is allocated from then on is known.`;
     return [off, ...formatHanging('', how)];
   }
   const peak = tracer.peakBytes === null ? '' : `, at most ${formatBytes(tracer.peakBytes)} so far`;
+  if (window?.objectNs) return formatHanging('', describeWindow(tracer, window, window.objectNs));
   const text =
     `tracemalloc is on, ${formatNumberOf(tracer.maxFrames, 'frame')} per traceback: ` +
     `${formatBytes(tracer.tracedBytes)} in ${formatNumberOf(tracer.traces, 'block')}${peak}. ` +
     `Its own tables hold ${formatBytes(tracer.tracerBytes)}.`;
   return formatHanging('', text);
+}
+
+/** Of what was there before leakscope switched the tracer on, nothing is known. */
+function describeWindow(
+  tracer: NonNullable<AllocationsReport['tracer']>,
+  { seconds, frames }: NonNullable<AllocationsReport['window']>,
+  objectNs: { without: number; with: number },
+): string {
+  return (
+    `tracemalloc was off; leakscope had it on for ${formatDuration(seconds)}, ${formatNumberOf(frames, 'frame')} per traceback: ` +
+    `of what was allocated meanwhile ${formatBytes(tracer.tracedBytes)} in ${formatNumberOf(tracer.traces, 'block')} were still there. ` +
+    `Its own tables held ${formatBytes(tracer.tracerBytes)}, and to make a small object took ${formatCount(objectNs.with)} ns instead of ${formatCount(objectNs.without)}. It is off again.`
+  );
 }
 
 function formatPlaces(report: AllocationsReport, style: Style): string[] {
