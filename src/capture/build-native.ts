@@ -83,7 +83,13 @@ export function buildNative(options: BuildNativeOptions): {
   const { marks, lostNodes, excess, holders } = findNative({
     space,
     resident,
-    numbers: findNumberWords(sorted, runtime.layout, source.mappings, source.readFromFile),
+    numbers: findNumberWords(
+      sorted,
+      runtime.layout,
+      // Elsewhere no number of a library looks like an address.
+      regions.some(({ start }) => start < 2 ** 32) ? source.mappings : [],
+      source.readFromFile,
+    ),
     textOffsets: findTextOffsets(runtime.layout),
     sorted,
     roots: options.roots,

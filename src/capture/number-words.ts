@@ -45,7 +45,10 @@ const STRUCTS: Record<string, { fields: readonly string[]; tail: string }> = {
 
 const PART_WORDS = 1 << 15;
 
-/** One bit per word of the image. About 10 ns an object, and 1 ms a MB of libraries' data. */
+/**
+ * One bit per word of the image; `mappings` are those whose files are looked at. About 10 ns an object, some ms a MB of
+ * libraries' data.
+ */
 export function findNumberWords(
   sorted: SortedObjects,
   layout: Layout,
