@@ -46,15 +46,27 @@ function characterAt({ halves, first, kind }: TextInMemory, index: number): numb
 
 /** Appends the repr of a str that has `length` characters; says so behind the quote where `text` is only its beginning. */
 export function appendReprOfText(out: Uint8Column, text: TextInMemory, length: number): void {
-  if (text.kind !== 1 || !appendPlain(out, text.halves, text.first, text.count)) {
-    const characters: number[] = [];
-    for (let i = 0; i < text.count; i++) characters.push(characterAt(text, i));
-    const quote = characters.includes(SINGLE) && !characters.includes(DOUBLE) ? DOUBLE : SINGLE;
-    let repr = String.fromCharCode(quote);
-    for (const character of characters) repr += escapeCharacter(character, quote);
-    appendText(out, repr + String.fromCharCode(quote));
+  const { kind, halves, first, count } = text;
+  if (kind !== 1) appendCharacters(out, text);
+  else if (!appendPlain(out, halves, first, count)) {
+    if (isAscii(halves, first, count)) appendEscaped(out, halves, first, 0, count);
+    else appendCharacters(out, text);
   }
   if (length > text.count) appendCut(out, length, 'chars', '');
+}
+
+function appendCharacters(out: Uint8Column, text: TextInMemory): void {
+  const characters: number[] = [];
+  for (let i = 0; i < text.count; i++) characters.push(characterAt(text, i));
+  const quote = characters.includes(SINGLE) && !characters.includes(DOUBLE) ? DOUBLE : SINGLE;
+  let repr = String.fromCharCode(quote);
+  for (const character of characters) repr += escapeCharacter(character, quote);
+  appendText(out, repr + String.fromCharCode(quote));
+}
+
+function isAscii(halves: Uint32Array, first: number, count: number): boolean {
+  for (let i = 0; i < count; i++) if (byteAt(halves, first, i) >= 0x80) return false;
+  return true;
 }
 
 /** Copies ASCII characters that need no escape, in quotes; false, with nothing appended, if one does. */
@@ -117,14 +129,57 @@ export function appendReprOfBytes(
   opening: string,
   closing: string,
 ): void {
-  const bytes: number[] = [];
-  for (let i = 0; i < count; i++) bytes.push(byteAt(halves, first, start + i));
-  const quote = bytes.includes(SINGLE) && !bytes.includes(DOUBLE) ? DOUBLE : SINGLE;
-  let text = opening + String.fromCharCode(quote);
-  for (const byte of bytes) text += byte < 0x7f ? escapeCharacter(byte, quote) : escapeByte(byte);
-  appendText(out, text + String.fromCharCode(quote));
+  appendText(out, opening);
+  appendEscaped(out, halves, first, start, count);
   if (length > count) appendCut(out, length, 'bytes', closing);
   else appendText(out, closing);
 }
 
-const escapeByte = (byte: number): string => `\\x${byte.toString(16).padStart(2, '0')}`;
+/** Appends bytes in quotes, those that are no printable ASCII as escapes: without strings, since heaps are full of them. */
+function appendEscaped(
+  out: Uint8Column,
+  halves: Uint32Array,
+  first: number,
+  start: number,
+  count: number,
+): void {
+  let hasSingle = false;
+  let hasDouble = false;
+  for (let i = 0; i < count; i++) {
+    const byte = byteAt(halves, first, start + i);
+    if (byte === SINGLE) hasSingle = true;
+    else if (byte === DOUBLE) hasDouble = true;
+  }
+  const quote = hasSingle && !hasDouble ? DOUBLE : SINGLE;
+  out.reserve(count * 4 + 2);
+  const target = out.array;
+  let at = out.length;
+  target[at++] = quote;
+  for (let i = 0; i < count; i++) {
+    at = writeEscaped(target, at, byteAt(halves, first, start + i), quote);
+  }
+  target[at++] = quote;
+  out.length = at;
+}
+
+/** Returns where the next one goes. */
+function writeEscaped(target: Uint8Array, at: number, byte: number, quote: number): number {
+  if (byte >= 0x20 && byte < 0x7f && byte !== quote && byte !== BACKSLASH) {
+    target[at] = byte;
+    return at + 1;
+  }
+  target[at] = BACKSLASH;
+  const letter = byte === quote || byte === BACKSLASH ? byte : ESCAPE_LETTERS[byte];
+  if (letter !== undefined) {
+    target[at + 1] = letter;
+    return at + 2;
+  }
+  target[at + 1] = 0x78;
+  target[at + 2] = HEX_DIGITS[byte >>> 4];
+  target[at + 3] = HEX_DIGITS[byte & 15];
+  return at + 4;
+}
+
+/** \t, \n, \r */
+const ESCAPE_LETTERS: Readonly<Record<number, number>> = { 9: 0x74, 10: 0x6e, 13: 0x72 };
+const HEX_DIGITS = encoder.encode('0123456789abcdef');
