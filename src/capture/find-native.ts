@@ -209,7 +209,8 @@ function findPlainType(type: TypeInfo): string | undefined {
   let each = type;
   for (let i = 0; each.isHeapType && i < MAX_BASES; i++) {
     const { base } = each;
-    if (each.unexplained.length > 0 || base?.decode !== each.decode) return undefined;
+    if (base === undefined || each.unexplained.length > 0) return undefined;
+    if (base.decoder !== each.decoder) return undefined;
     each = base;
   }
   return PLAIN_TYPES.has(each.tp_name) ? each.tp_name : undefined;

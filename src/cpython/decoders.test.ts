@@ -184,6 +184,7 @@ const typeInfo = (word: number, more: Partial<TypeInfo> = {}): TypeInfo => ({
   decode: () => {},
   slots: [],
   unexplained: [],
+  decoder: undefined,
   minimumBytes: 0,
   minimumWords: 0,
   plainBytes: 0,

@@ -33,6 +33,8 @@ export interface TypeInfo {
   /** Bytes between the start of the object's block and the object: PyGC_Head and managed pointers. */
   readonly preheaderBytes: number;
   /** What knows the C struct at the beginning of the object: of this type or of its nearest ancestor that has one. */
+  readonly decoder: ObjectDecoder | undefined;
+  /** Of `decoder`; does nothing where there is none. Different structs may share one. */
   readonly decode: DecodeObject;
   /** `__slots__` of the type and its ancestors: byte offset of the pointer and stringId of the name. */
   readonly slots: readonly { offset: number; nameId: number }[];

@@ -220,6 +220,7 @@ export class TypeTable {
       isHeapType,
       isGc,
       preheaderBytes,
+      decoder,
       decode: decoder?.decode ?? decodeNothing,
       slots,
       unexplained,

@@ -115,7 +115,7 @@ const LEAKS: [theme: string, name: string, advice: RegExp][] = [
   ['stores', 'logger_per_request', /logging\.getLogger\(\) keeps every logger/],
   ['stores', 'warnings_registry', /./],
   ['stores', 'dynamic_modules', /Modules stay in sys\.modules/],
-  ['references', 'mock_calls', /`client` is named in/],
+  ['references', 'mock_calls', /^A Mock keeps every call/],
 ];
 
 const HEALTHY = [
