@@ -95,7 +95,8 @@ export class LiveCapture {
         !areTablesLocked(memory, this.location),
     });
     await report('decoding');
-    const files = new UnchangedPages(this.pid, this.target.memory);
+    const files =
+      options.native === true ? new UnchangedPages(this.pid, this.target.memory) : undefined;
     const decoding = decodeImage({
       image: copy.image,
       location: this.location,
@@ -104,10 +105,10 @@ export class LiveCapture {
       listsAreStable: copy.checkPassed,
       threads: copy.threads,
       mainThreadId: findProcess(this.pid)?.namespacePids.at(-1) ?? this.pid,
-      native: options.native === true ? this.nativeSource(copy, files) : undefined,
+      native: files === undefined ? undefined : this.nativeSource(copy, files),
       onProgress: report,
     });
-    return decoding.finally(() => files.close());
+    return decoding.finally(() => files?.close());
   }
 
   /**
