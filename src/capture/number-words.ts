@@ -37,6 +37,7 @@ const STRUCTS: Record<string, { fields: readonly string[]; tail: string }> = {
       'PyCodeObject.co_flags',
       'PyCodeObject.co_firstlineno',
       'PyCodeObject.co_version',
+      'PyCodeObject._co_unique_id',
     ],
     tail: 'PyCodeObject.co_code_adaptive',
   },
@@ -79,7 +80,8 @@ function markStructs(numbers: BitSet, { found }: SortedObjects, layout: Layout):
     if (known === undefined) continue;
     for (const each of known.words) setBit(numbers, word + each);
     if (known.tail === 0) continue;
-    const end = Math.min(word + Math.ceil(sizes[node] / 8), found.image.runEnd(word));
+    const bytes = sizes[node] - found.types[typeIds[node]].preheaderBytes;
+    const end = Math.min(word + Math.floor(bytes / 8), found.image.runEnd(word));
     for (let each = word + known.tail; each < end; each++) setBit(numbers, each);
   }
 }

@@ -12,6 +12,7 @@ import { compileLeaks, type LeakingProgram, startLeaks } from '../support/native
 import { allPythons, describeEachPython, type TestPython } from '../support/pythons.ts';
 
 const RECALL = 0.995;
+const RECALL_OF_EACH = 0.98;
 
 let folder = '';
 const canCompile = hasTool('gcc') && hasTool('g++');
@@ -124,11 +125,12 @@ describeEachPython('native', (python) => {
     const { native } = await capture(target.pid);
 
     const states = addresses.map((each) => statesOf(native, each));
-    // A word that is no pointer leads to a large block more easily than to a small one, and to a whole chain.
+    // A word that is no pointer leads to a large block more easily than to a small one, and to a whole chain. Where modules
+    // had to be compiled first, blocks lie where names of their syntax trees did, which the main program's tree still has.
     const bad = LOSSES.map((loss, row) => ({
       loss: loss.join(' '),
       missed: states[row].filter((state) => state !== 'lost').length,
-    })).filter(({ missed }, row) => missed > 5 + states[row].length * (1 - RECALL));
+    })).filter(({ missed }, row) => missed > 5 + states[row].length * (1 - RECALL_OF_EACH));
     expect({ bad, recall: share(states.flat(), 'lost') }).toEqual({
       bad: [],
       recall: expect.toSatisfy((part: number) => part > RECALL),
@@ -137,6 +139,13 @@ describeEachPython('native', (python) => {
 
   test.runIf(canCompile)('calls nothing lost that the program holds', async () => {
     await checkHeld(target);
+  });
+
+  test.runIf(canCompile)('follows what C code keeps right behind numbers', async () => {
+    const blocks = await target.call<number[]>('hold_among_patterns', 500);
+    const { native } = await capture(target.pid);
+
+    expect(statesOf(native, blocks).filter((state) => state === 'lost')).toEqual([]);
   });
 
   test.runIf(canCompile)('finds the objects whose last reference was lost', async () => {

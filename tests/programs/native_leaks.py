@@ -10,6 +10,7 @@ import gc
 import json
 import mmap
 import os
+import re
 import sys
 import time
 import weakref
@@ -135,6 +136,16 @@ def take_references(name, count):
 
 def hold(how, size, *rest):
     return getattr(c, HOLDERS[how])(size, *rest)
+
+
+def hold_among_patterns(count):
+    """A list of C code whose cells lie between compiled patterns, whose numbers reach to the end of their memory."""
+    blocks = []
+    for i in range(count):
+        kept["pattern %d" % i] = re.compile("x" * (60 + i % 100) + str(i))
+        # Many, so that some come right behind it and not from what was freed elsewhere.
+        blocks += [c.hold_in_heap(24) for _ in range(20)]
+    return blocks
 
 
 class Holder(ctypes.Structure):
