@@ -51,6 +51,7 @@ class FakeSystem {
       pid,
       name: 'python3',
       state: this.state,
+      isExiting: false,
       parentPid: 1,
       threadCount: 2,
       startTimeTicks: this.startTimeTicks,

@@ -155,7 +155,8 @@ export class LiveTarget {
   /** Whether the process that was opened still runs. */
   get isAlive(): boolean {
     const stat = this.control.findProcessStat(this.pid);
-    return stat?.startTimeTicks === this.startTimeTicks && !'ZX'.includes(stat.state);
+    if (stat?.startTimeTicks !== this.startTimeTicks || stat.isExiting) return false;
+    return !'ZX'.includes(stat.state);
   }
 
   close(): void {

@@ -21,10 +21,16 @@ test('a name with spaces and parentheses does not shift the fields behind it', (
     pid: 4242,
     name: 'tmux: (x) y',
     state: 'S',
+    isExiting: false,
     parentPid: 17,
     threadCount: 3,
     startTimeTicks: 227324,
   });
+});
+
+test('a process that gives back its memory is exiting, whatever its state', () => {
+  const text = '7 (python3) R 1 7 7 0 -1 4194308 1 2 3 4 5 6 7 8 20 0 3 0 227324 0 0';
+  expect(decodeProcessStat(text)?.isExiting).toBe(true);
 });
 
 test('a text that is no stat file is undefined', () => {

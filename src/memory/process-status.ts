@@ -9,6 +9,9 @@ import { PAGE_SIZE } from './memory-image.ts';
 /** USER_HZ, the unit of /proc/PID/stat's times: 100 on every architecture that Node supports. */
 const CLOCK_TICKS_PER_SECOND = 100;
 
+/** In the flags of /proc/PID/stat. Source: Linux include/linux/sched.h. */
+const PF_EXITING = 0x4;
+
 /** Letters of /proc/PID/stat: T is stopped by a signal, t is held by a debugger, Z has ended, D cannot be interrupted. */
 export type ProcessState = 'R' | 'S' | 'D' | 'T' | 't' | 'Z' | 'X' | 'I' | (string & {});
 
@@ -17,6 +20,8 @@ export interface ProcessStat {
   /** The kernel's name of the thread: at most 15 characters. */
   name: string;
   state: ProcessState;
+  /** It ends: its memory is given back, or was; reads of it fail. The state does not say so yet. */
+  isExiting: boolean;
   parentPid: number;
   threadCount: number;
   /** When it began, in clock ticks since boot: with the pid it names one process for good. */
@@ -62,6 +67,7 @@ export function decodeProcessStat(text: string): ProcessStat | undefined {
     pid: Number.parseInt(text, 10),
     name: text.slice(open + 1, close),
     state: fields[0],
+    isExiting: (Number(fields[9 - 3]) & PF_EXITING) !== 0,
     parentPid: Number(fields[4 - 3]),
     threadCount: Number(fields[20 - 3]),
     startTimeTicks,

@@ -33,9 +33,8 @@ export function findBound(context: SuspectContext, row: GrowthRow): string | und
   if (holder === undefined || (row.holder?.directShare ?? 1) < MIN_DIRECT_SHARE) return undefined;
   const library = LIBRARY_BOUNDS.find(({ holds }) => row.text.startsWith(`${holds}[`));
   if (library !== undefined) return `Python keeps ${formatCount(library.most)} at most`;
-  if (isOfCancelledTimers(graph, row, holder)) {
-    return `asyncio drops cancelled timers when there are more than ${CANCELLED_TIMERS}`;
-  }
+  const sweep = SWEEPS.find((each) => isSweptBy(each, graph, tree, row, holder));
+  if (sweep !== undefined) return sweep.text;
   const limit = boundOf(graph, holder) ?? findLimitOfOwner(graph, tree, holder);
   if (limit === undefined) return findFixedLength(graph, row);
   const length = computeLength(graph, holder) ?? 0;
@@ -54,13 +53,48 @@ const LIBRARY_BOUNDS = [
   { holds: 'xml.etree.ElementPath._cache', most: 100 },
 ] as const;
 
-/** asyncio.base_events._MIN_SCHEDULED_TIMER_HANDLES; at least half of the timers must be cancelled. */
-const CANCELLED_TIMERS = 100;
+/** Lists that the standard library sweeps only now and then: they fill with what is no longer needed until it does. */
+interface Sweep {
+  /** Type of the entries, and of the object that the list is of, if it is not told by its entries. */
+  entries: string;
+  owner?: string;
+  /** Entries when it is swept. */
+  at: number;
+  text: string;
+}
 
-/** A loop's heap of timers that is short enough to be mostly cancelled ones, such as the timeouts of finished requests. */
-const isOfCancelledTimers = (graph: HeapGraph, row: GrowthRow, holder: NodeIndex): boolean =>
-  row.typeName === 'asyncio.events.TimerHandle' &&
-  (computeLength(graph, holder) ?? 0) <= 2 * CANCELLED_TIMERS;
+const SWEEPS: readonly Sweep[] = [
+  {
+    // asyncio.base_events._MIN_SCHEDULED_TIMER_HANDLES; at least half of the timers must be cancelled.
+    entries: 'asyncio.events.TimerHandle',
+    at: 100,
+    text: 'asyncio drops cancelled timers when there are more than 100',
+  },
+  {
+    // Modules/_sqlite/connection.c, drop_unused_cursor_references.
+    entries: 'weakref.ReferenceType',
+    owner: 'sqlite3.Connection',
+    at: 200,
+    text: 'sqlite3 drops those of cursors that are gone each time it has made 200',
+  },
+];
+
+/** Whether the list is short enough to be mostly what waits for the next sweep. */
+const isSweptBy = (
+  { entries, owner, at }: Sweep,
+  graph: HeapGraph,
+  tree: PathTree,
+  row: GrowthRow,
+  holder: NodeIndex,
+): boolean =>
+  row.typeName === entries &&
+  (owner === undefined || ownerType(graph, tree, holder) === owner) &&
+  (computeLength(graph, holder) ?? 0) <= 2 * at;
+
+const ownerType = (graph: HeapGraph, tree: PathTree, node: NodeIndex): string | undefined => {
+  const owner = tree.parentNode[node];
+  return owner === NONE ? undefined : typeNameOf(graph, owner);
+};
 
 interface Limit {
   name: string;

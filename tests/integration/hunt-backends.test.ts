@@ -124,6 +124,7 @@ const HEALTHY = [
   'ttl_short',
   'ttl_full',
   'batches',
+  'cursors',
   'loads_once',
   'tasks_discarded',
   'timeouts',

@@ -8,6 +8,7 @@ import collections
 import itertools
 import random
 import re
+import sqlite3
 import time
 
 from trial import PERIOD, healthy, main, request, serve, serve_async
@@ -83,6 +84,18 @@ def batches():
         if time.monotonic() > due[0]:
             batch.clear()
             due[0] += 1.3
+
+    serve(handle)
+
+
+@healthy
+def cursors():
+    """sqlite3 keeps a weak reference to each cursor, and drops the dead ones once in 200."""
+    connection = sqlite3.connect(":memory:")
+
+    def handle(number):
+        if number % 5 == 0:
+            connection.execute("select 1").fetchall()
 
     serve(handle)
 
