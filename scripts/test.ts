@@ -18,6 +18,7 @@ const PACKAGES = [
   'eventlet',
   'flask',
   'gevent',
+  'gunicorn',
   'numpy',
   'pandas',
   'scipy',

@@ -75,17 +75,13 @@ function hasPreview(graph: HeapGraph, node: NodeIndex, wanted: Uint8Array): bool
   return true;
 }
 
-/** The target of the attribute edge called `name`. */
+/** The target of the attribute called `name`, or of the inner field of the struct. */
 export function findTarget(graph: HeapGraph, node: NodeIndex, name: string): NodeIndex | undefined {
   for (let edge = graph.firstEdge[node]; edge < graph.firstEdge[node + 1]; edge++) {
+    const kind = graph.edgeKind[edge];
+    if (kind !== EdgeKind.attribute && kind !== EdgeKind.internal) continue;
     const label = graph.edgeLabel[edge];
-    if (
-      graph.edgeKind[edge] === EdgeKind.attribute &&
-      label !== NONE &&
-      graph.strings[label] === name
-    ) {
-      return graph.edgeTarget[edge];
-    }
+    if (label !== NONE && graph.strings[label] === name) return graph.edgeTarget[edge];
   }
   return undefined;
 }

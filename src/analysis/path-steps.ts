@@ -11,6 +11,7 @@ import {
   RootKind,
   typeNameOf,
 } from '../graph/heap-graph.ts';
+import { findTarget } from './code-names.ts';
 import { findKeyText } from './names.ts';
 import type { PathTree } from './paths.ts';
 
@@ -19,7 +20,7 @@ export interface PathStep {
   /** The edge by which the step before holds the node; NONE for the first. After an instance's dict: the entry's. */
   edge: EdgeIndex;
   kind: EdgeKind | undefined;
-  /** As Python writes it: `._open`, `[123]`, `['key']`, `local 'x'`; of the first step the root's text. */
+  /** As Python writes it: `._open`, `[123]`, `['key']`, `local 'x'`, `closure 'x'`; of the first step the root's text. */
   label: string;
   typeName: string;
   /** Steps left out between the step before and this one. */
@@ -88,23 +89,51 @@ export function buildPath(
     typeName: typeNameOf(graph, graph.edgeTarget[edge]),
     omitted: i === head ? omitted : 0,
   }));
-  return { rootKind, rootLabel, steps: withoutPlumbing(withoutCells([first, ...steps])) };
+  return { rootKind, rootLabel, steps: withoutPlumbing(withoutCells(graph, [first, ...steps])) };
 }
 
 /** A variable that an inner function uses is in a cell: its name stands for what is in it. */
-function withoutCells(steps: readonly PathStep[]): PathStep[] {
+function withoutCells(graph: HeapGraph, steps: readonly PathStep[]): PathStep[] {
   const kept: PathStep[] = [];
   for (const step of steps) {
     const before = kept.at(-1);
     const isInCell =
-      before?.typeName === 'cell' &&
-      before.label.startsWith("local '") &&
-      step.label === '.cell_contents' &&
-      step.omitted === 0;
-    if (isInCell) kept[kept.length - 1] = { ...before, node: step.node, typeName: step.typeName };
-    else kept.push(step);
+      before?.typeName === 'cell' && step.label === '.cell_contents' && step.omitted === 0;
+    const { node, typeName } = step;
+    const closed = isInCell ? findClosed(graph, kept) : undefined;
+    if (closed !== undefined) kept.splice(-2, 2, { ...closed, node, typeName });
+    else if (isInCell && before.label.startsWith("local '")) {
+      kept[kept.length - 1] = { ...before, node, typeName };
+    } else kept.push(step);
   }
   return kept;
+}
+
+/** `closure 'x'` in place of `.__closure__[1]`, with which `steps` end; undefined if they do not, or the name is not known. */
+function findClosed(graph: HeapGraph, steps: readonly PathStep[]): PathStep | undefined {
+  const [owner, closure, cell] = steps.slice(-3);
+  if (closure?.label !== '.__closure__' || closure.omitted + cell.omitted > 0) return undefined;
+  const name = findFreeVariable(graph, owner.node, closure.node, cell.edge);
+  return name === undefined ? undefined : { ...closure, label: `closure '${name}'` };
+}
+
+/** The name by which `owner`, a function, knows what `edge` of its closure leads to. */
+function findFreeVariable(
+  graph: HeapGraph,
+  owner: NodeIndex,
+  closure: NodeIndex,
+  edge: EdgeIndex,
+): string | undefined {
+  const code = findTarget(graph, owner, '__code__');
+  if (code === undefined) return undefined;
+  const names =
+    findTarget(graph, code, 'co_freevars') ?? findTarget(graph, code, 'co_localsplusnames');
+  if (names === undefined) return undefined;
+  // The variables of functions around it come last, in the order of the closure.
+  const fromEnd = graph.firstEdge[closure + 1] - edge;
+  const name = graph.firstEdge[names + 1] - fromEnd;
+  if (name < graph.firstEdge[names]) return undefined;
+  return /^'(\w+)'$/.exec(findPreview(graph, graph.edgeTarget[name]) ?? '')?.[1];
 }
 
 /** Fields of a threading.local with the dicts of all threads, each of which is what `local.name` reads in its thread. */
@@ -127,12 +156,15 @@ function withoutPlumbing(steps: readonly PathStep[]): PathStep[] {
   return kept;
 }
 
+/** Accessors that begin a new thought instead of continuing an expression. */
+export const isPhrase = (text: string): boolean => /^(local|closure|value) /.test(text);
+
 /** `app.registry._open[123] -> Ticket` */
 export function formatPath(path: HeapPath): string {
   let text = '';
   for (const { label, omitted } of path.steps) {
     if (omitted > 0) text += ' ... ';
-    text += label.startsWith('local ') && text !== '' ? ` ${label}` : label;
+    text += isPhrase(label) && text !== '' ? ` ${label}` : label;
   }
   return `${text} -> ${path.steps[path.steps.length - 1].typeName}`;
 }

@@ -34,6 +34,30 @@ describe('the best path', () => {
     );
   });
 
+  // 3.11 and later keep the names of all variables in one tuple, those of functions around it last.
+  test.each([
+    ['.co_freevars', '[0] -> n2'],
+    ['.co_localsplusnames', '[0] -> n1, [1] -> n2'],
+  ])('names what a function uses of the one around it, by %s', (field, names) => {
+    checkPath(
+      `
+      root module app -> app
+      app: module .show -> show
+      show: function .__code__ -> code, .__closure__ -> closure
+      code: code ${field} -> names
+      names: tuple ${names}
+      n1: str "'article'"
+      n2: str "'failures'"
+      closure: tuple [0] -> cell
+      cell: cell .cell_contents -> list
+      list: list [3] -> t
+      t: T
+      `,
+      't',
+      "app.show closure 'failures'[3] -> T",
+    );
+  });
+
   test('prefers a module of the program to a shorter path from a local or from C code', () => {
     checkPath(
       `

@@ -99,10 +99,10 @@ function originOf(graph: HeapGraph, qualifiedName: string): ModuleOrigin {
   return node === NONE ? 'application' : findModuleOrigin(graph, node, module);
 }
 
-/** `_open` of `._open`, `sessions` of `['sessions']`, `data` of `local 'data'`. */
+/** `_open` of `._open`, `sessions` of `['sessions']`, `data` of `local 'data'` and of `closure 'data'`. */
 function nameOfStep({ label }: PathStep): string | undefined {
   const match =
-    /^(?:\.([A-Za-z_]\w*)$|local '([A-Za-z_]\w*)'|\[(?:ContextVar )?'([A-Za-z_]\w*)'\])/.exec(
+    /^(?:\.([A-Za-z_]\w*)$|(?:local|closure) '([A-Za-z_]\w*)'|\[(?:ContextVar )?'([A-Za-z_]\w*)'\])/.exec(
       label,
     );
   const name = match?.[1] ?? match?.[2] ?? match?.[3];

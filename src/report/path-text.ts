@@ -1,7 +1,7 @@
 // A path from a root to an object, as Python would write it: `app.registry._open[123] -> Ticket` in one line, or as a
 // ladder with the type and size of each step. Which steps there are and how each is written is analysis/path-steps.ts.
 
-import { formatEdge, type HeapPath } from '../analysis/path-steps.ts';
+import { formatEdge, type HeapPath, isPhrase } from '../analysis/path-steps.ts';
 import {
   cutEnd,
   formatAddress,
@@ -87,14 +87,14 @@ export const formatReference = (
 
 /** A variable means little without the function that it belongs to. */
 function writeStep(graph: HeapGraph, edge: EdgeIndex, label: string): string {
-  const kind = graph.edgeKind[edge];
-  if (kind !== EdgeKind.local && kind !== EdgeKind.stackValue) return label;
-  const frame = describeFrame(graph, findEdgeSource(graph, edge));
-  return kind === EdgeKind.local ? `${label} of ${frame}` : `value in use by ${frame}`;
+  const isStackValue = graph.edgeKind[edge] === EdgeKind.stackValue;
+  if (!isPhrase(label) && !isStackValue) return label;
+  const owner = describeCode(graph, findEdgeSource(graph, edge));
+  return isStackValue ? `value in use by ${owner}` : `${label} of ${owner}`;
 }
 
-/** `leaking_coro (main.py:31)` of a frame, generator or coroutine. */
-function describeFrame(graph: HeapGraph, node: NodeIndex): string {
+/** `leaking_coro (main.py:31)` of a frame, generator, coroutine or function. */
+function describeCode(graph: HeapGraph, node: NodeIndex): string {
   const preview = findPreview(graph, node);
   if (preview !== undefined) {
     // <coroutine leaking_coro at main.py:31>: the brackets and the kind say nothing more here.
@@ -102,9 +102,6 @@ function describeFrame(graph: HeapGraph, node: NodeIndex): string {
   }
   return typeNameOf(graph, node);
 }
-
-/** Accessors that begin a new thought instead of continuing an expression. */
-const isPhrase = (text: string): boolean => /^(local|value) /.test(text);
 
 function writeLine(
   kind: WrittenPath['root']['kind'],

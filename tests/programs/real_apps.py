@@ -219,6 +219,64 @@ def end_with(parent):
     os._exit(0)
 
 
+def run_gunicorn(app, worker_class):
+    """A master that forks one worker, which is to be hunted; both end with stdin."""
+    import gunicorn.app.base
+
+    class Application(gunicorn.app.base.BaseApplication):
+        def load_config(self):
+            self.cfg.set("bind", "127.0.0.1:0")
+            self.cfg.set("worker_class", worker_class)
+            self.cfg.set("threads", 4)
+            self.cfg.set("loglevel", "critical")
+            self.cfg.set("post_worker_init", started)
+
+        def load(self):
+            return app
+
+    def started(worker):
+        parent = os.getppid()
+        threading.Thread(target=end_with, args=(parent,), daemon=True, name="parent").start()
+        announce(worker.sockets[0].getsockname()[1])
+
+    end_with_stdin()
+    Application().run()
+
+
+def flask_shop(keeps_failures):
+    """A Flask application: templates, a bounded cache, sessions; one keeps the context of each request that failed."""
+    import flask
+
+    app = flask.Flask("shop")
+    app.secret_key = "key"
+    failures = []
+
+    @functools.lru_cache(maxsize=64)
+    def related(number):
+        return [{"id": i, "name": "article %d" % i} for i in range(number % 50)]
+
+    @app.get("/article/<int:number>")
+    def article(number):
+        flask.session["last"] = number
+        try:
+            if number % 3 == 0:
+                raise LookupError(number)
+        except LookupError as error:
+            if keeps_failures:
+                failures.append(error)
+        return flask.render_template_string("<h1>{{ n }}</h1>{% for r in rows %}{{ r.name }}{% endfor %}", n=number, rows=related(number % 200))
+
+    return app
+
+
+def gunicorn_failures():
+    run_gunicorn(flask_shop(True), "gthread")
+
+
+def gunicorn_healthy():
+    run_gunicorn(flask_shop(False), "sync")
+
+
 def wsgi_healthy():
     """A WSGI application with templates, a bounded cache and cookies."""
     import string
@@ -353,6 +411,7 @@ def numpy_views():
 
 
 if __name__ == "__main__":
-    if sys.argv[1] != "prefork":
+    # Where processes are forked, the program sees to it.
+    if sys.argv[1] != "prefork" and not sys.argv[1].startswith("gunicorn"):
         end_with_stdin()
     globals()[sys.argv[1]]()
