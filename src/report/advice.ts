@@ -67,6 +67,9 @@ function adviseOnHolder(given: RetainedCase): string | undefined {
   if (owner?.typeName === 'weakref.WeakKeyDictionary') {
     return `An entry of ${quoted(given)} goes when its key does, and something keeps the keys; often it is the value, which refers to its own key.${look(given)}`;
   }
+  if (/^contextlib\.(Async)?ExitStack$/.test(owner?.typeName ?? '')) {
+    return `An ExitStack keeps what it was given until it is closed itself: give each piece of work an ExitStack of its own (with ExitStack() as ...), or close ${quoted(given)} after it.${look(given)}`;
+  }
   const defaults = findDefaults(given);
   if (defaults !== undefined) {
     return `A default is made once and shared by all calls: what ${defaults} adds to it stays. Let the default be None, and make a new one in the function.`;
@@ -115,7 +118,14 @@ function adviseByContainer(given: RetainedCase): string {
   return `What is added under ${quoted(given)} stays.${look(given)}`;
 }
 
-function chainAdvice({ row }: RetainedCase): string {
+function chainAdvice(given: RetainedCase): string {
+  const { row } = given;
+  if (row.typeName === 'itertools._tee_dataobject') {
+    return `${quoted(given)}, an iterator of itertools.tee(), is behind: all that another one has taken since is kept for it. Take from both at the same pace, or give up the one that nobody reads.`;
+  }
+  if (holdsTracebacks(row)) {
+    return `Each new ${row.typeName} refers to the one before (__cause__, __context__), and keeps its traceback, the frames in it and all their local variables: do not keep the last error${named(given)}, or cut the chain (error.__cause__ = error.__context__ = None).`;
+  }
   if (row.typeName === 'function') {
     return 'Each new function wraps the one before: something is decorated or patched again and again. Do it once, or keep the original and wrap that.';
   }

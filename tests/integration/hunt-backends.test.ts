@@ -116,6 +116,13 @@ const LEAKS: [theme: string, name: string, advice: RegExp][] = [
   ['stores', 'warnings_registry', /./],
   ['stores', 'dynamic_modules', /Modules stay in sys\.modules/],
   ['references', 'mock_calls', /^A Mock keeps every call/],
+  ['references', 'tee_behind', /^`audit`, an iterator of itertools\.tee\(\), is behind/],
+  ['references', 'exit_stack', /^An ExitStack keeps what it was given .* `resources` is named in/],
+  [
+    'references',
+    'errors_chained',
+    /refers to the one before \(__cause__.*last error in `last_error`/,
+  ],
 ];
 
 const HEALTHY = [

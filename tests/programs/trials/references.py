@@ -3,7 +3,9 @@
 `references.py NAME [FILE]`; see trial.py.
 """
 
+import contextlib
 import functools
+import itertools
 import unittest.mock
 import weakref
 
@@ -98,6 +100,61 @@ def default_argument():
 def mock_calls():
     client = unittest.mock.Mock()
     serve(lambda number: client.get(number) and None)
+
+
+@leak("itertools._tee_dataobject", r"__main__\.audit<dataobj>$")
+def tee_behind():
+    """One of two iterators is never read on; what is between them is kept, 57 in each object."""
+    global audit
+    live, audit = itertools.tee({"event": number} for number in itertools.count())
+    next(audit)
+
+    def handle(number):
+        for _ in range(10):
+            next(live)
+        return (number + 1) * 10 // 57 - number * 10 // 57
+
+    serve(handle)
+
+
+class Resource:
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        return False
+
+
+class Worker:
+    def __init__(self):
+        self.resources = contextlib.ExitStack()
+
+    def run(self):
+        self.resources.enter_context(Resource())
+
+
+@leak("__main__.Resource", r"worker.*\.resources\._exit_callbacks$")
+def exit_stack():
+    worker = Worker()
+    serve(lambda number: worker.run())
+
+
+class Poller:
+    last_error = None
+
+
+@leak("ConnectionError", r"poller.*\.last_error$")
+def errors_chained():
+    poller = Poller()
+
+    def handle(number):
+        try:
+            raise ConnectionError("attempt %d" % number)
+        except ConnectionError as error:
+            error.__cause__ = poller.last_error
+            poller.last_error = error
+
+    serve(handle)
 
 
 if __name__ == "__main__":
