@@ -61,7 +61,7 @@ export const buildFrames = (frames: readonly TraceFrame[] | undefined): FrameLin
 export const formatFrame = ({ file, line, function: name }: FrameLine): string =>
   `${sanitizeText(file)}:${line}${name === null ? '' : `  ${sanitizeText(name)}`}`;
 
-const TRACED = '(tracemalloc is on)';
+const TRACED = '(by tracemalloc)';
 const MAX_SITE_FRAMES = 3;
 
 /** The innermost frames of a site behind `label`, one a line; nothing without a site. */
