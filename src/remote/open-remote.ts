@@ -158,7 +158,10 @@ async function runPendingCall(injection: Injection): Promise<AcceptedAgent> {
   options.onProgress?.(`waiting for process ${pid} to come by`);
   const early = await waitForAgent(injection, IDLE_MS);
   if (early !== undefined) return early;
-  if (waitsInEpoll(pid)) injection.undoNudge = wakeEpoll(python);
+  if (waitsInEpoll(pid)) {
+    options.onProgress?.(`waking process ${pid}`);
+    injection.undoNudge = wakeEpoll(python);
+  }
   const nudged = await nudge(injection);
   if (nudged !== undefined) return nudged;
   const agent = await waitForAgent(injection, injection.deadline - performance.now());
@@ -216,6 +219,7 @@ async function nudge(injection: Injection): Promise<AcceptedAgent | undefined> {
   const early = await waitForAgent(injection, PATIENCE_MS);
   if (early !== undefined) return early;
   injection.undoNudge?.();
+  options.onProgress?.(`nudging process ${python.pid}`);
   injection.undoNudge = prepareInterrupt(python);
   if (injection.undoNudge === undefined) {
     options.onProgress?.(
@@ -223,7 +227,6 @@ async function nudge(injection: Injection): Promise<AcceptedAgent | undefined> {
     );
     return undefined;
   }
-  options.onProgress?.(`nudging process ${python.pid}`);
   // Right after it was continued the kernel may give the signal to another thread.
   await sleepOn(options.signal)(SIGNAL_DELAY_MS);
   if (python.target.isAlive) process.kill(python.pid, 'SIGINT');

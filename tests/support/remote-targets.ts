@@ -17,7 +17,8 @@ export type Mode =
   | 'asyncio'
   | 'forked'
   | 'serving'
-  | 'ignoring';
+  | 'ignoring'
+  | 'interruptible';
 
 export interface TargetState {
   names: string[];
@@ -27,6 +28,8 @@ export interface TargetState {
   works: boolean;
   results: unknown[];
   logging: boolean;
+  /** Of SIGINT and of signal 64. */
+  handlers: string[];
 }
 
 /** `pid` in what it prints is the process to come into: the worker's where it has forked one. */
