@@ -64,7 +64,7 @@ export class GuardProcess {
       stdio: ['pipe', 'ignore', 'ignore'],
     });
     child.on('error', () => {});
-    if (child.pid === undefined) throw cannotStart('its process could not be created');
+    if (child.pid === undefined) throw guardFailed('its process could not be created');
     return new GuardProcess(child);
   }
 
@@ -72,10 +72,10 @@ export class GuardProcess {
   waitUntilReady(): void {
     const deadline = performance.now() + READY_LIMIT_MS;
     while (!this.isReady) {
-      if (!this.isAlive) throw cannotStart('it ended at once');
+      if (!this.isAlive) throw guardFailed('it ended at once');
       if (performance.now() > deadline) {
         this.close();
-        throw cannotStart(`it was not ready within ${READY_LIMIT_MS / 1000} s`);
+        throw guardFailed(`it was not ready within ${READY_LIMIT_MS / 1000} s`);
       }
       this.isReady = this.findStat()?.name === NAME;
       if (!this.isReady) waitMs(1);
@@ -116,7 +116,8 @@ function withoutNodeVariables(): NodeJS.ProcessEnv {
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^NODE_/.test(name)));
 }
 
-const cannotStart = (reason: string): AccessError =>
+/** Without a guard the target is not touched. */
+export const guardFailed = (reason: string): AccessError =>
   new AccessError({
     fact: 'Cannot start the watchdog that protects the target',
     reason,

@@ -7,6 +7,7 @@ import {
   armDebuggerScript,
   checkRemoteDebugging,
   listScriptThreads,
+  type ScriptPlace,
 } from './arm-debugger-script.ts';
 import { type Armed, armPendingCall } from './arm-pending-call.ts';
 import { describeMainThread, waitsInEpoll } from './blocked-thread.ts';
@@ -15,6 +16,7 @@ import { findCooperativeAgent } from './cooperative.ts';
 import { openRemotePython, type RemotePython } from './remote-python.ts';
 import { RemoteSession } from './remote-session.ts';
 import { findInnerPid, openTargetWriter, type TargetWriter } from './target-writer.ts';
+import { UndoGuard } from './undo-guard.ts';
 import { prepareInterrupt, type Undo, wakeEpoll } from './wake-main-thread.ts';
 
 export interface RemoteOptions {
@@ -170,38 +172,45 @@ async function runPendingCall(injection: Injection): Promise<AcceptedAgent> {
 }
 
 async function runScript(injection: Injection): Promise<AcceptedAgent> {
+  const guard = UndoGuard.start(injection.python.target);
+  try {
+    return await runOnSomeThread(injection, guard);
+  } finally {
+    // A script that waits all the same is taken back by it; one that has run is none of its business.
+    guard.close();
+  }
+}
+
+async function runOnSomeThread(injection: Injection, guard: UndoGuard): Promise<AcceptedAgent> {
   const { python, options } = injection;
   const [main, ...others] = listScriptThreads(python);
   const leftMs = () => injection.deadline - performance.now();
   if (main === undefined) throw await notRun(injection);
-  const early = await runOnThread(
-    injection,
-    main,
-    'the main thread',
-    Math.min(MAIN_THREAD_MS, leftMs()),
-  );
+  guard.waitUntilReady();
+  const toMain = { thread: main, where: 'the main thread', guard };
+  const early = await runOnThread(injection, toMain, Math.min(MAIN_THREAD_MS, leftMs()));
   if (early !== undefined) return early;
   for (const thread of others.slice(0, MAX_OTHER_THREADS)) {
     options.onProgress?.(`trying another thread of process ${python.pid}`);
-    const agent = await runOnThread(injection, thread, 'another thread', OTHER_THREAD_MS);
+    const place = { thread, where: 'another thread', guard };
+    const agent = await runOnThread(injection, place, OTHER_THREAD_MS);
     if (agent !== undefined) return agent;
   }
-  const last = await runOnThread(injection, main, 'the main thread', leftMs(), true);
+  const last = await runOnThread(injection, toMain, leftMs(), true);
   if (last !== undefined) return last;
   throw await notRun(injection);
 }
 
 async function runOnThread(
   injection: Injection,
-  thread: number,
-  where: string,
+  place: ScriptPlace,
   limitMs: number,
   mayNudge = false,
 ): Promise<AcceptedAgent | undefined> {
   const { python, channel, options } = injection;
   const sleep = sleepOn(options.signal);
   const limits = { sleep, limitMs: injection.deadline - performance.now() };
-  const armed = await armDebuggerScript(python, channel.scriptPath, thread, where, limits);
+  const armed = await armDebuggerScript(python, channel.scriptPath, place, limits);
   injection.armed = armed;
   options.onProgress?.(`waiting for process ${python.pid} to come by`);
   const nudged = mayNudge ? await nudge(injection) : undefined;

@@ -1,12 +1,12 @@
 // A small process beside leakscope that puts values back into a target when leakscope was killed before it could: for the
-// moments in which a signal's handler of the target is another one. It is told what to do before the first value is changed,
-// and acts when the pipe to it ends and nobody has disarmed it.
+// moments in which a signal's handler of the target is another one, or a debugger script waits in it. It is told what to do
+// before the first value is changed, and acts when the pipe to it ends and nobody has disarmed it.
 //
 // It has opened the target's memory at its start, so that it can write to no other process; it also compares the start
 // time. A value is put back only where the target has not changed it. A signal that leakscope has sent still finds the
 // harmless handler: until it has arrived nothing is put back. Not handled: leakscope and this process killed both.
 
-import { GuardProcess, type WatchedProcess } from '../memory/guard-process.ts';
+import { GuardProcess, guardFailed, type WatchedProcess } from '../memory/guard-process.ts';
 import type { Address } from '../memory/memory-reader.ts';
 
 /** `original` goes to `address` if `swapped` is found at `seenAt`. */
@@ -29,7 +29,7 @@ function isUnderWay() {
   try {
     const status = fs.readFileSync('/proc/' + pid + '/status', 'latin1');
     const waiting = /^ShdPnd:\\s*(\\w+)/m.exec(status);
-    return isSame() && waiting !== null && ((BigInt('0x' + waiting[1]) >> BigInt(signal - 1)) & 1n) === 1n;
+    return signal > 0 && isSame() && waiting !== null && ((BigInt('0x' + waiting[1]) >> BigInt(signal - 1)) & 1n) === 1n;
   } catch {
     return false;
   }
@@ -70,8 +70,11 @@ export class UndoGuard {
     this.process = process;
   }
 
-  /** For values around the handler of `signal`. Returns at once; the process needs some 45 ms. Throws AccessError. */
-  static start(target: WatchedProcess, signal: number): UndoGuard {
+  /**
+   * Waits for a `signal` that is on its way before it acts, if the values have to do with one. Returns at once; the process
+   * needs some 45 ms (`waitUntilReady`). Throws AccessError.
+   */
+  static start(target: WatchedProcess, signal = 0): UndoGuard {
     return new UndoGuard(GuardProcess.start(target, SCRIPT, signal, HANDLER_MS));
   }
 
@@ -80,14 +83,15 @@ export class UndoGuard {
     this.process.waitUntilReady();
   }
 
-  /** Tells it what to put back, in this order; false if it cannot be relied on: nothing may be changed then. */
-  arm(values: readonly PutBack[]): boolean {
+  /** Tells it what to put back, in this order. Throws AccessError if it has not got it: nothing may be changed then. */
+  arm(values: readonly PutBack[]): void {
     const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
     const list = values.map((value) => [
       ...[value.seenAt, hex(value.swapped)],
       ...[value.address, hex(value.original)],
     ]);
-    return this.process.isAlive && this.process.tell(`${JSON.stringify(list)}\n`);
+    const hasIt = this.process.isAlive && this.process.tell(`${JSON.stringify(list)}\n`);
+    if (!hasIt) throw guardFailed('it has ended');
   }
 
   /** All was put back. */

@@ -109,7 +109,7 @@ function swapHandler(
   const swap = (): void => {
     if (!mayChange() || signals.isTripped(signal)) return;
     const planned = planPutBack(signals, signal, memory);
-    if (!guard.arm(planned)) return;
+    guard.arm(planned);
     values = planned;
     writer.write(handler + FUNC, addressBytes(signals.harmless));
     // An event loop would run the program's own handler for what arrives there.

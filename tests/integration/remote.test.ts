@@ -1,31 +1,22 @@
 // Running Python in a process from outside: what the code did is what the target says that it did, and when leakscope has
 // left, the target is as it was. Real Pythons; each snippet is an injection of its own.
 
-import { spawn } from 'node:child_process';
 import { mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
-import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { openRemote, type RemoteOptions } from '../../src/remote/open-remote.ts';
 import type { RemoteSession } from '../../src/remote/remote-session.ts';
 import { becomesTrue } from '../support/becomes-true.ts';
-import {
-  allPythons,
-  describeEachPython,
-  type RunningPython,
-  startPython,
-} from '../support/pythons.ts';
+import { allPythons, describeEachPython, startPython } from '../support/pythons.ts';
 import {
   expectUnchanged,
+  injectAndDie,
   listChannelFolders,
   type Mode,
   readState,
   startRemoteTarget,
-  type TargetState,
 } from '../support/remote-targets.ts';
 
-const INJECT_AND_DIE = fileURLToPath(new URL('../programs/inject_and_die.ts', import.meta.url));
-const TSX = import.meta.resolve('tsx');
 const SNIPPETS = 20;
 
 async function runIn(pid: number, code: string, options: RemoteOptions = {}): Promise<unknown> {
@@ -177,45 +168,6 @@ describeEachPython(
       },
     );
 
-    test.runIf(idleRuns)('gets its handlers of signals back when leakscope is killed', async () => {
-      const target = await startRemoteTarget(python, 'interruptible');
-      try {
-        const before = await readState(target);
-        const counts = await killWhileSwapped(target, before, async (kills) => {
-          process.kill(target.pid, 'SIGINT');
-          // Both ways, once for each SIGINT that this test has sent, and none of leakscope's.
-          await expect.poll(async () => (await readState(target)).results.length).toBe(kills * 2);
-        });
-        expect(counts.kills).toBeGreaterThan(6);
-        // Of these only the steps between the first write and the last find another handler.
-        expect(counts.swapped).toBeGreaterThan(3);
-        const { results } = await readState(target);
-        expect(results.filter((each) => each === 'KeyboardInterrupt').length).toBe(counts.kills);
-        expect(results.filter((each) => each === 'wakeup 2').length).toBe(counts.kills);
-        expect(await runIn(target.pid, '2 + 2', { nudge: true })).toBe('4');
-        await expectUnchanged(target, before);
-      } finally {
-        await target.stop();
-      }
-    });
-
-    const wakesEpoll = idleRuns && waitsOn(python.minor) <= 13;
-    test.runIf(wakesEpoll)('gets the handler of signal 64 back likewise', async () => {
-      const target = await startRemoteTarget(python, 'idle');
-      try {
-        const before = await readState(target);
-        const counts = await killWhileSwapped(target, before, async () => {});
-        expect(counts.kills).toBeGreaterThan(6);
-        expect(counts.swapped).toBeGreaterThan(1);
-        expect(await runIn(target.pid, '2 + 2')).toBe('4');
-        await expectUnchanged(target, before);
-        process.kill(target.pid, 'SIGINT');
-        await expect.poll(() => target.stderr()).toContain('KeyboardInterrupt');
-      } finally {
-        await target.stop();
-      }
-    });
-
     test(`${idleRuns ? 'runs code in another thread' : 'takes the call back'} while the main thread waits for one`, async () => {
       const target = await startRemoteTarget(python, 'joined');
       try {
@@ -231,42 +183,6 @@ describeEachPython(
   },
   { all: true },
 );
-
-/** Kills leakscope at each step from where it swaps a handler; `check` is called when they are as before. */
-async function killWhileSwapped(
-  target: RunningPython,
-  before: TargetState,
-  check: (kills: number) => Promise<void>,
-): Promise<{ kills: number; swapped: number }> {
-  let kills = 0;
-  let swapped = 0;
-  for (let step = 1; step <= 20; step++) {
-    const { signal, code } = await injectAndDie(target.pid, step, 'signals');
-    if (signal === null) {
-      expect(code).toBe(0);
-      break;
-    }
-    kills++;
-    const handlers = async () => (await readState(target)).handlers;
-    if (`${await handlers()}` !== `${before.handlers}`) swapped++;
-    await expect.poll(handlers, { timeout: 5000 }).toEqual(before.handlers);
-    await check(kills);
-  }
-  return { kills, swapped };
-}
-
-/** Kills itself after `step` steps (files, writes to the target); ends with 0 if there are fewer. */
-function injectAndDie(
-  pid: number,
-  step: number,
-  ...more: string[]
-): Promise<{ signal: string | null; code: number | null; pid: number }> {
-  const args = ['--import', TSX, INJECT_AND_DIE, `${pid}`, `${step}`, ...more];
-  const child = spawn(process.execPath, args, { stdio: ['ignore', 'inherit', 'inherit'] });
-  return new Promise((resolve) =>
-    child.once('exit', (code, signal) => resolve({ code, signal, pid: child.pid as number })),
-  );
-}
 
 describe('one Python', () => {
   const python = allPythons().find((each) => each.minor === '3.11') ?? allPythons()[0];
