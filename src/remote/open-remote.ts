@@ -17,7 +17,7 @@ import { openRemotePython, type RemotePython } from './remote-python.ts';
 import { RemoteSession } from './remote-session.ts';
 import { findInnerPid, openTargetWriter, type TargetWriter } from './target-writer.ts';
 import { UndoGuard } from './undo-guard.ts';
-import { prepareInterrupt, type Undo, wakeEpoll } from './wake-main-thread.ts';
+import { prepareEpollWaker, prepareInterrupt, type Undo, type Waker } from './wake-main-thread.ts';
 
 export interface RemoteOptions {
   /** How long the program may take to come by; 10 seconds by default. */
@@ -94,6 +94,8 @@ interface Injection {
   armed: Armed | undefined;
   /** Puts back what a nudge has changed. */
   undoNudge: Undo | undefined;
+  /** Their guard processes end with the injection. */
+  wakers: Waker[];
 }
 
 async function inject(python: RemotePython, options: RemoteOptions): Promise<RemoteSession> {
@@ -115,6 +117,7 @@ async function inject(python: RemotePython, options: RemoteOptions): Promise<Rem
     deadline,
     armed: undefined,
     undoNudge: undefined,
+    wakers: [],
   };
   const forget = options.atExit?.(() => takeBack(injection));
   try {
@@ -130,6 +133,7 @@ async function inject(python: RemotePython, options: RemoteOptions): Promise<Rem
     throw error;
   } finally {
     forget?.();
+    for (const waker of injection.wakers) waker.close();
     channel.close();
   }
 }
@@ -153,16 +157,20 @@ function takeBack(injection: Injection): void {
 async function runPendingCall(injection: Injection): Promise<AcceptedAgent> {
   const { python, channel, options } = injection;
   const { pid } = python;
+  const hasWaited = waitsInEpoll(pid);
   injection.armed = await armPendingCall(python, channel.line, {
     sleep: sleepOn(options.signal),
     limitMs: injection.deadline - performance.now(),
   });
   options.onProgress?.(`waiting for process ${pid} to come by`);
-  const early = await waitForAgent(injection, IDLE_MS);
-  if (early !== undefined) return early;
+  // Its guard starts while the program may come by itself.
+  const early = hasWaited ? prepare(injection, prepareEpollWaker) : undefined;
+  const first = await waitForAgent(injection, IDLE_MS);
+  if (first !== undefined) return first;
   if (waitsInEpoll(pid)) {
     options.onProgress?.(`waking process ${pid}`);
-    injection.undoNudge = wakeEpoll(python);
+    const waker = early ?? prepare(injection, prepareEpollWaker);
+    injection.undoNudge = waker?.swap();
   }
   const nudged = await nudge(injection);
   if (nudged !== undefined) return nudged;
@@ -221,15 +229,22 @@ async function runOnThread(
   return armed.disarm() ? waitForAgent(injection, AGENT_LIMIT_MS) : undefined;
 }
 
+function prepare(injection: Injection, prepareWaker: typeof prepareInterrupt): Waker | undefined {
+  const waker = prepareWaker(injection.python);
+  if (waker !== undefined) injection.wakers.push(waker);
+  return waker;
+}
+
 /** Wakes the main thread by a SIGINT without effect, if the user wants that; the agent that called then. */
 async function nudge(injection: Injection): Promise<AcceptedAgent | undefined> {
   const { python, options } = injection;
   if (options.nudge !== true) return undefined;
+  const waker = prepare(injection, prepareInterrupt);
   const early = await waitForAgent(injection, PATIENCE_MS);
   if (early !== undefined) return early;
   injection.undoNudge?.();
   options.onProgress?.(`nudging process ${python.pid}`);
-  injection.undoNudge = prepareInterrupt(python);
+  injection.undoNudge = waker?.swap();
   if (injection.undoNudge === undefined) {
     options.onProgress?.(
       `process ${python.pid} cannot be nudged: Python does not handle SIGINT there`,

@@ -3,7 +3,7 @@
 // Source: Modules/signalmodule.c (_PyErr_CheckSignalsTstate), pycore_signal.h, Lib/importlib/_bootstrap.py, signal(7).
 //
 // An idle epoll_wait needs no signal: it returns when the process is stopped and continued, and Python then looks for
-// handlers that are due (`wakeEpoll`: signal 64, which nobody uses). Every other wait is restarted by the kernel and ends
+// handlers that are due (`prepareEpollWaker`: signal 64, which nobody uses). Every other wait is restarted by the kernel and ends
 // only by a signal that is caught (`prepareInterrupt`: SIGINT, only if the user asks for it). A guard process puts everything
 // back if leakscope is killed meanwhile.
 
@@ -27,29 +27,48 @@ const NO_WAKEUP_FD = -1;
 /** Puts back what was changed; synchronous, for exits as well. */
 export type Undo = () => void;
 
-/** Marks an unused handler as due; call it after arming. undefined if it must not be done in this process. */
-export function wakeEpoll(python: RemotePython): Undo | undefined {
-  const signals = findSignals(python);
-  if (signals === undefined) return undefined;
-  return swapHandler(python, signals, SIGRTMAX, () => {
+/** Changes the handler of one signal; its guard process starts meanwhile. */
+export interface Waker {
+  /** undefined if it must not be done in this process now. Throws AccessError if it cannot be done safely. */
+  swap(): Undo | undefined;
+  /** Ends the guard; it puts back what an Undo has not. */
+  close(): void;
+}
+
+/** Marks an unused handler as due; swap it after arming. undefined where Python is older. */
+export const prepareEpollWaker = (python: RemotePython): Waker | undefined =>
+  prepareWaker(python, SIGRTMAX, (signals) => {
     // Of the default action: no program counts on it.
     if (signals.readFunc(SIGRTMAX) !== signals.defaultHandler()) return false;
     return !signals.isAnyDue();
   });
-}
 
 /**
  * Makes SIGINT harmless for a moment; the caller then sends it and undoes this. Until then a real Ctrl-C is lost. undefined
  * if Python does not handle SIGINT in this process: it must not be sent then.
  */
-export function prepareInterrupt(python: RemotePython): Undo | undefined {
+export const prepareInterrupt = (python: RemotePython): Waker | undefined =>
+  isCaught(python.pid)
+    ? prepareWaker(python, SIGINT, (signals) => {
+        const func = signals.readFunc(SIGINT);
+        const others = [signals.defaultHandler(), signals.ignoreHandler()];
+        return func !== 0 && !others.includes(func) && !signals.isAnyDue();
+      })
+    : undefined;
+
+function prepareWaker(
+  python: RemotePython,
+  signal: number,
+  mayChange: (signals: Signals) => boolean,
+): Waker | undefined {
   const signals = findSignals(python);
-  if (signals === undefined || !isCaught(python.pid)) return undefined;
-  return swapHandler(python, signals, SIGINT, () => {
-    const func = signals.readFunc(SIGINT);
-    const others = [signals.defaultHandler(), signals.ignoreHandler()];
-    return func !== 0 && !others.includes(func) && !signals.isAnyDue();
-  });
+  if (signals === undefined) return undefined;
+  const guard = UndoGuard.start(python.target, signal);
+  return {
+    swap: () =>
+      swapHandler(python, signals, { signal, guard, mayChange: () => mayChange(signals) }),
+    close: () => guard.close(),
+  };
 }
 
 interface Signals {
@@ -98,13 +117,11 @@ function findSignals(python: RemotePython): Signals | undefined {
 function swapHandler(
   python: RemotePython,
   signals: Signals,
-  signal: number,
-  mayChange: () => boolean,
+  { signal, guard, mayChange }: { signal: number; guard: UndoGuard; mayChange(): boolean },
 ): Undo | undefined {
   const { target, writer } = python;
   const { memory } = target;
   const handler = signals.handler(signal);
-  const guard = UndoGuard.start(target, signal);
   let values: PutBack[] | undefined;
   const swap = (): void => {
     if (!mayChange() || signals.isTripped(signal)) return;
