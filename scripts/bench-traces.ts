@@ -1,4 +1,4 @@
-// `npm run build && tsx scripts/bench-traces.ts [--write]`: a million traces of tracemalloc read from outside, beside
+// `npm run bench:traces [-- --write]`: a million traces of tracemalloc read from outside, beside
 // take_snapshot() and statistics() in the process itself, as Markdown; `--write` puts it into docs/benchmarks.md. The least
 // of several runs of each; from outside the time is that of a user: start of Node.js, copy, sums, text.
 
@@ -97,7 +97,7 @@ const version = spawnSync(python, ['-V'], { encoding: 'utf8' }).stdout.trim();
 const loadBefore = loadavg()[0].toFixed(1);
 const rows = [...(await measure(python, 1)), ...(await measure(python, 10))];
 const text = [
-  `- Command: \`tsx scripts/bench-traces.ts${values.write ? ' --write' : ''}\`, ${new Date().toISOString().slice(0, 10)}.`,
+  `- Command: \`npm run bench:traces${values.write ? ' -- --write' : ''}\`, ${new Date().toISOString().slice(0, 10)}.`,
   `- Machine: ${cpus().length} cores (${cpus()[0].model.trim()}), Linux ${release()}; Node.js ${process.versions.node}; ${version}. Load average when it began ${loadBefore}, at the end ${loadavg()[0].toFixed(1)}.`,
   `- Target: tests/bench/traced_heap.py; times are the least of ${RUNS} runs.`,
   '',

@@ -1,10 +1,14 @@
-// The % commands of a console: a line such as `%where Task-7` -> one request to the agent and its answer as text.
+// The % commands of a console: a line such as `%where Task-7` -> one request to the agent and its answer as text. What is about
+// all objects (%top, %growth) is a capture from outside, as for the commands of these names: the agent runs nothing then.
 
 import { UsageError } from '../base/errors.ts';
+import { formatMs, formatNumberOf } from '../base/format.ts';
 import { AgentError, type RemoteSession } from '../remote/remote-session.ts';
+import { formatTypeGrowth, sumTypes, type TypeTotals } from '../report/growth-report.ts';
 import { formatTop } from '../report/top-report.ts';
 import { cleanText, formatGc, formatStack, formatTask, formatTasks } from './console-text.ts';
 import type { Session } from './session.ts';
+import { capturePid } from './target.ts';
 import { buildTop } from './top.ts';
 
 const HELP = `%tasks                 asyncio tasks of all running loops; those in the same place are one row
@@ -14,16 +18,40 @@ const HELP = `%tasks                 asyncio tasks of all running loops; those i
 %obj ADDRESS [TYPE]    bring an object that a capture named into the console, as obj and _
 %gc [collect]          the collector's state; with collect, collect now
 %top                   types by retained size, from a capture (the program stands still for some milliseconds)
+%growth                types that have grown since the last %growth, likewise; the first one notes what there is
 %help                  this list
 
 _ is the last value. Names of the program's __main__ can be read; what you assign stays in this console.
 await works at top level, on the program's running event loop. Ctrl-C interrupts your command, Ctrl-D leaves.`;
 
+const GROWTH_LIMIT = 20;
+
 /** The text of a % command's answer. Throws AgentError and UsageError with a sentence. */
-export async function runConsoleCommand(
+export type ConsoleCommands = (line: string) => Promise<string>;
+
+/** The commands of one console: they remember what the last %growth has seen. */
+export function openConsoleCommands(remote: RemoteSession, session: Session): ConsoleCommands {
+  let lastTotals: TypeTotals | undefined;
+  const showGrowth = async (): Promise<string> => {
+    const before = lastTotals;
+    const after = sumTypes(await capturePid(remote.pid, session));
+    lastTotals = after;
+    if (before !== undefined) {
+      return formatTypeGrowth(before, after, GROWTH_LIMIT, session.style);
+    }
+    return (
+      `noted ${formatNumberOf(after.objects, 'object')} of ${formatNumberOf(after.byType.size, 'type')}, ` +
+      `paused ${formatMs(after.pauseMs)} ms; the next %growth in this console shows what grew since`
+    );
+  };
+  return (line) => runConsoleCommand(line, remote, session, showGrowth);
+}
+
+async function runConsoleCommand(
   line: string,
   remote: RemoteSession,
   session: Session,
+  showGrowth: () => Promise<string>,
 ): Promise<string> {
   const [name, ...args] = line.trim().slice(1).split(/\s+/);
   switch (name) {
@@ -48,6 +76,8 @@ export async function runConsoleCommand(
         await buildTop(`${remote.pid}`, { by: 'retained', limit: 20 }, session),
         session.style,
       ).trimEnd();
+    case 'growth':
+      return showGrowth();
     case 'help':
       return HELP;
     default:

@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path';
 import { createInterface, type Interface } from 'node:readline';
 import { UserError } from '../base/errors.ts';
 import { AgentError, type RemoteSession } from '../remote/remote-session.ts';
-import { runConsoleCommand } from './console-commands.ts';
+import { type ConsoleCommands, openConsoleCommands } from './console-commands.ts';
 import { cleanText, formatTraceback, printTo } from './console-text.ts';
 import type { Session } from './session.ts';
 
@@ -35,7 +35,10 @@ export async function runInteractive(remote: RemoteSession, session: Session): P
       void complete(remote, line).then((result) => done(null, result));
     },
   });
-  const state: ReplState = { running: undefined, buffer: [], commandCount: 0 };
+  const state: ReplState = {
+    ...{ running: undefined, buffer: [], commandCount: 0 },
+    runCommand: openConsoleCommands(remote, session),
+  };
   terminal.on('history', (lines: string[]) => writeHistory(lines));
   terminal.on('SIGINT', () => interrupt(terminal, remote, state));
   const onAbort = () => terminal.close();
@@ -66,6 +69,8 @@ interface ReplState {
   /** Lines that are no complete command yet. */
   buffer: string[];
   commandCount: number;
+  /** The % commands. */
+  runCommand: ConsoleCommands;
 }
 
 function interrupt(terminal: Interface, remote: RemoteSession, state: ReplState): void {
@@ -92,7 +97,9 @@ async function takeLine(
   try {
     if (state.buffer.length === 0 && line.trimStart().startsWith('%')) {
       state.commandCount++;
-      process.stdout.write(`${await runConsoleCommand(line, remote, session)}\n`);
+      const text = await state.runCommand(line);
+      session.endProgress();
+      process.stdout.write(`${text}\n`);
       return false;
     }
     state.buffer.push(line);
@@ -126,7 +133,7 @@ async function takeLine(
 async function complete(remote: RemoteSession, line: string): Promise<[string[], string]> {
   if (line.trim() === '') return [[INDENT], ''];
   if (line.startsWith('%')) {
-    const names = ['tasks', 'where', 'cancel', 'stack', 'obj', 'gc', 'top', 'help'];
+    const names = ['tasks', 'where', 'cancel', 'stack', 'obj', 'gc', 'top', 'growth', 'help'];
     return [names.map((name) => `%${name}`).filter((name) => name.startsWith(line)), line];
   }
   try {

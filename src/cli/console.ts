@@ -8,7 +8,7 @@ import { hasCooperativeAgent, openRemote } from '../remote/open-remote.ts';
 import { AgentError, type RemoteSession, type Reply } from '../remote/remote-session.ts';
 import type { ConsoleReport } from '../report/console-schema.ts';
 import { askConsent } from './consent.ts';
-import { runConsoleCommand } from './console-commands.ts';
+import { openConsoleCommands } from './console-commands.ts';
 import { runInteractive } from './console-repl.ts';
 import { formatTraceback, printTo } from './console-text.ts';
 import { addExamples, addOutputOptions, parseDuration } from './options.ts';
@@ -116,7 +116,10 @@ async function readStdin(): Promise<string> {
 
 async function runCode(code: string, remote: RemoteSession, session: Session): Promise<void> {
   if (/^\s*%\w/.test(code)) {
-    const text = await runConsoleCommand(code, remote, session).catch((error: unknown) => {
+    const text = await openConsoleCommands(
+      remote,
+      session,
+    )(code).catch((error: unknown) => {
       if (!(error instanceof AgentError)) throw error;
       throw new UsageError({
         fact: `The console in process ${remote.pid} could not do that`,

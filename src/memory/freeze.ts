@@ -8,6 +8,7 @@
 import { assert } from '../base/assert.ts';
 import { AccessError, UnsupportedError } from '../base/errors.ts';
 import { openLiveMemory } from './access.ts';
+import { waitMs } from './guard-process.ts';
 import type { LiveMemory } from './live-memory.ts';
 import { findKernelPageBytes } from './mappings.ts';
 import { PAGE_SIZE } from './memory-image.ts';
@@ -19,7 +20,7 @@ import {
   type ProcessStat,
   type ProcessStatus,
 } from './process-status.ts';
-import { Watchdog, waitMs } from './watchdog.ts';
+import { Watchdog } from './watchdog.ts';
 
 /** All threads stand still within a millisecond, unless one cannot be interrupted in the kernel or waits for a processor. */
 const STOP_LIMIT_MS = 500;

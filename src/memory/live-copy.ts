@@ -14,13 +14,13 @@ import {
   type MappingResidency,
 } from './copy-layout.ts';
 import type { LiveTarget } from './freeze.ts';
+import { waitMs } from './guard-process.ts';
 import type { LiveMemory } from './live-memory.ts';
 import { decodeMappings, findMapsText, type Mapping, Pagemap } from './mappings.ts';
 import { allocateImageStorage, MemoryImage, PAGE_SIZE, type PageRun } from './memory-image.ts';
 import { findPssBytes, findRssBytes } from './process-status.ts';
 import { readThreadNames, readThreadStates, type ThreadState } from './threads.ts';
 import { UnchangedPages } from './unchanged-pages.ts';
-import { waitMs } from './watchdog.ts';
 
 /** How often the check of the caller may ask for another moment. */
 const MAX_CHECKS = 100;

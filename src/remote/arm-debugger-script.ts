@@ -1,5 +1,8 @@
 // Makes a Python 3.14 or later run a script, by the interface that it has for the purpose (PEP 768): the path of a file and
 // a flag in the state of one thread. Offsets come from the interpreter's own _Py_DebugOffsets.
+//
+// A script that waits must not outlive leakscope: a thread that waits in C code looks for scripts before it looks for
+// signals, so that the KeyboardInterrupt of the next Ctrl-C would be raised in the script, and lost with it.
 // Source: Doc/howto/remote_debugging.rst, pycore_debug_offsets.h, Python/ceval_gil.c (_PyRunRemoteDebugger), 3.14 and 3.15.
 
 import { UserError } from '../base/errors.ts';
@@ -11,6 +14,7 @@ import { isOfDeadOwner } from './channel-folder.ts';
 import { listThreadStates } from './pending-queue.ts';
 import { cannotRun, type RemotePython } from './remote-python.ts';
 import { int32Bytes } from './target-writer.ts';
+import type { UndoGuard } from './undo-guard.ts';
 
 /** _PY_EVAL_PLEASE_STOP_BIT of PyThreadState.eval_breaker. */
 const PLEASE_STOP_BIT = 1 << 5;
@@ -47,12 +51,20 @@ export function listScriptThreads(python: RemotePython): Address[] {
   return [...threads.filter((each) => each === main), ...threads.filter((each) => each !== main)];
 }
 
+export interface ScriptPlace {
+  /** The state of a thread. */
+  thread: Address;
+  /** Which it is, in words. */
+  where: string;
+  /** Takes the script back when leakscope is killed. */
+  guard: UndoGuard;
+}
+
 /** Asks one thread to run the file `path` (as the target sees it). Throws UnsupportedError; then nothing was written. */
 export async function armDebuggerScript(
   python: RemotePython,
   path: string,
-  thread: Address,
-  where: string,
+  { thread, where, guard }: ScriptPlace,
   options: ArmOptions,
 ): Promise<Armed> {
   const support = readDebuggerSupport(python);
@@ -65,11 +77,14 @@ export async function armDebuggerScript(
   const pending = base + support.debugger_pending_call;
   const pathAt = base + support.debugger_script_path;
   const isThere = () => !isListLocked(python) && listThreadStates(python).includes(thread);
+  const waiting = Buffer.concat([int32Bytes(1), script]);
   let isArmed = false;
   const place = () => {
     if (!isThere()) return;
     const isLeftover = isOfDeadOwner(memory.findCString(pathAt, script.length + 64) ?? '');
     if (memory.readI32(pending) !== 0 && !isLeftover) return;
+    // The path lies behind the flag: both are looked at, since the memory may be another thread's by then.
+    guard.arm([{ seenAt: pending, swapped: waiting, address: pending, original: int32Bytes(0) }]);
     const evalBreaker = thread + support.eval_breaker;
     python.writer.write(pathAt, script);
     python.writer.write(evalBreaker, int32Bytes(memory.readI32(evalBreaker) | PLEASE_STOP_BIT));

@@ -7,6 +7,7 @@ import {
   armDebuggerScript,
   checkRemoteDebugging,
   listScriptThreads,
+  type ScriptPlace,
 } from './arm-debugger-script.ts';
 import { type Armed, armPendingCall } from './arm-pending-call.ts';
 import { describeMainThread, waitsInEpoll } from './blocked-thread.ts';
@@ -15,7 +16,8 @@ import { findCooperativeAgent } from './cooperative.ts';
 import { openRemotePython, type RemotePython } from './remote-python.ts';
 import { RemoteSession } from './remote-session.ts';
 import { findInnerPid, openTargetWriter, type TargetWriter } from './target-writer.ts';
-import { prepareInterrupt, type Undo, wakeEpoll } from './wake-main-thread.ts';
+import { UndoGuard } from './undo-guard.ts';
+import { prepareEpollWaker, prepareInterrupt, type Undo, type Waker } from './wake-main-thread.ts';
 
 export interface RemoteOptions {
   /** How long the program may take to come by; 10 seconds by default. */
@@ -92,6 +94,8 @@ interface Injection {
   armed: Armed | undefined;
   /** Puts back what a nudge has changed. */
   undoNudge: Undo | undefined;
+  /** Their guard processes end with the injection. */
+  wakers: Waker[];
 }
 
 async function inject(python: RemotePython, options: RemoteOptions): Promise<RemoteSession> {
@@ -113,6 +117,7 @@ async function inject(python: RemotePython, options: RemoteOptions): Promise<Rem
     deadline,
     armed: undefined,
     undoNudge: undefined,
+    wakers: [],
   };
   const forget = options.atExit?.(() => takeBack(injection));
   try {
@@ -128,6 +133,7 @@ async function inject(python: RemotePython, options: RemoteOptions): Promise<Rem
     throw error;
   } finally {
     forget?.();
+    for (const waker of injection.wakers) waker.close();
     channel.close();
   }
 }
@@ -151,14 +157,21 @@ function takeBack(injection: Injection): void {
 async function runPendingCall(injection: Injection): Promise<AcceptedAgent> {
   const { python, channel, options } = injection;
   const { pid } = python;
+  const hasWaited = waitsInEpoll(pid);
   injection.armed = await armPendingCall(python, channel.line, {
     sleep: sleepOn(options.signal),
     limitMs: injection.deadline - performance.now(),
   });
   options.onProgress?.(`waiting for process ${pid} to come by`);
-  const early = await waitForAgent(injection, IDLE_MS);
-  if (early !== undefined) return early;
-  if (waitsInEpoll(pid)) injection.undoNudge = wakeEpoll(python);
+  // Its guard starts while the program may come by itself.
+  const early = hasWaited ? prepare(injection, prepareEpollWaker) : undefined;
+  const first = await waitForAgent(injection, IDLE_MS);
+  if (first !== undefined) return first;
+  if (waitsInEpoll(pid)) {
+    options.onProgress?.(`waking process ${pid}`);
+    const waker = early ?? prepare(injection, prepareEpollWaker);
+    injection.undoNudge = waker?.swap();
+  }
   const nudged = await nudge(injection);
   if (nudged !== undefined) return nudged;
   const agent = await waitForAgent(injection, injection.deadline - performance.now());
@@ -167,38 +180,45 @@ async function runPendingCall(injection: Injection): Promise<AcceptedAgent> {
 }
 
 async function runScript(injection: Injection): Promise<AcceptedAgent> {
+  const guard = UndoGuard.start(injection.python.target);
+  try {
+    return await runOnSomeThread(injection, guard);
+  } finally {
+    // A script that waits all the same is taken back by it; one that has run is none of its business.
+    guard.close();
+  }
+}
+
+async function runOnSomeThread(injection: Injection, guard: UndoGuard): Promise<AcceptedAgent> {
   const { python, options } = injection;
   const [main, ...others] = listScriptThreads(python);
   const leftMs = () => injection.deadline - performance.now();
   if (main === undefined) throw await notRun(injection);
-  const early = await runOnThread(
-    injection,
-    main,
-    'the main thread',
-    Math.min(MAIN_THREAD_MS, leftMs()),
-  );
+  guard.waitUntilReady();
+  const toMain = { thread: main, where: 'the main thread', guard };
+  const early = await runOnThread(injection, toMain, Math.min(MAIN_THREAD_MS, leftMs()));
   if (early !== undefined) return early;
   for (const thread of others.slice(0, MAX_OTHER_THREADS)) {
     options.onProgress?.(`trying another thread of process ${python.pid}`);
-    const agent = await runOnThread(injection, thread, 'another thread', OTHER_THREAD_MS);
+    const place = { thread, where: 'another thread', guard };
+    const agent = await runOnThread(injection, place, OTHER_THREAD_MS);
     if (agent !== undefined) return agent;
   }
-  const last = await runOnThread(injection, main, 'the main thread', leftMs(), true);
+  const last = await runOnThread(injection, toMain, leftMs(), true);
   if (last !== undefined) return last;
   throw await notRun(injection);
 }
 
 async function runOnThread(
   injection: Injection,
-  thread: number,
-  where: string,
+  place: ScriptPlace,
   limitMs: number,
   mayNudge = false,
 ): Promise<AcceptedAgent | undefined> {
   const { python, channel, options } = injection;
   const sleep = sleepOn(options.signal);
   const limits = { sleep, limitMs: injection.deadline - performance.now() };
-  const armed = await armDebuggerScript(python, channel.scriptPath, thread, where, limits);
+  const armed = await armDebuggerScript(python, channel.scriptPath, place, limits);
   injection.armed = armed;
   options.onProgress?.(`waiting for process ${python.pid} to come by`);
   const nudged = mayNudge ? await nudge(injection) : undefined;
@@ -209,21 +229,28 @@ async function runOnThread(
   return armed.disarm() ? waitForAgent(injection, AGENT_LIMIT_MS) : undefined;
 }
 
+function prepare(injection: Injection, prepareWaker: typeof prepareInterrupt): Waker | undefined {
+  const waker = prepareWaker(injection.python);
+  if (waker !== undefined) injection.wakers.push(waker);
+  return waker;
+}
+
 /** Wakes the main thread by a SIGINT without effect, if the user wants that; the agent that called then. */
 async function nudge(injection: Injection): Promise<AcceptedAgent | undefined> {
   const { python, options } = injection;
   if (options.nudge !== true) return undefined;
+  const waker = prepare(injection, prepareInterrupt);
   const early = await waitForAgent(injection, PATIENCE_MS);
   if (early !== undefined) return early;
   injection.undoNudge?.();
-  injection.undoNudge = prepareInterrupt(python);
+  options.onProgress?.(`nudging process ${python.pid}`);
+  injection.undoNudge = waker?.swap();
   if (injection.undoNudge === undefined) {
     options.onProgress?.(
       `process ${python.pid} cannot be nudged: Python does not handle SIGINT there`,
     );
     return undefined;
   }
-  options.onProgress?.(`nudging process ${python.pid}`);
   // Right after it was continued the kernel may give the signal to another thread.
   await sleepOn(options.signal)(SIGNAL_DELAY_MS);
   if (python.target.isAlive) process.kill(python.pid, 'SIGINT');

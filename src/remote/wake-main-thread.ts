@@ -3,15 +3,18 @@
 // Source: Modules/signalmodule.c (_PyErr_CheckSignalsTstate), pycore_signal.h, Lib/importlib/_bootstrap.py, signal(7).
 //
 // An idle epoll_wait needs no signal: it returns when the process is stopped and continued, and Python then looks for
-// handlers that are due (`wakeEpoll`: signal 64, which nobody uses). Every other wait is restarted by the kernel and ends
-// only by a signal that is caught (`prepareInterrupt`: SIGINT, only if the user asks for it).
+// handlers that are due (`prepareEpollWaker`: signal 64, which nobody uses). Every other wait is restarted by the kernel and ends
+// only by a signal that is caught (`prepareInterrupt`: SIGINT, only if the user asks for it). A guard process puts everything
+// back if leakscope is killed meanwhile.
 
 import { findInDict } from '../cpython/dict-entries.ts';
 import { interpreterOffset } from '../cpython/field-shifts.ts';
+import type { LiveMemory } from '../memory/live-memory.ts';
 import type { Address } from '../memory/memory-reader.ts';
 import { findProcText, findStatusField } from '../memory/process-status.ts';
 import type { RemotePython } from './remote-python.ts';
 import { addressBytes, int32Bytes } from './target-writer.ts';
+import { type PutBack, UndoGuard } from './undo-guard.ts';
 
 const SIGINT = 2;
 const SIGRTMAX = 64;
@@ -24,29 +27,48 @@ const NO_WAKEUP_FD = -1;
 /** Puts back what was changed; synchronous, for exits as well. */
 export type Undo = () => void;
 
-/** Marks an unused handler as due; call it after arming. undefined if it must not be done in this process. */
-export function wakeEpoll(python: RemotePython): Undo | undefined {
-  const signals = findSignals(python);
-  if (signals === undefined) return undefined;
-  return swapHandler(python, signals, SIGRTMAX, () => {
+/** Changes the handler of one signal; its guard process starts meanwhile. */
+export interface Waker {
+  /** undefined if it must not be done in this process now. Throws AccessError if it cannot be done safely. */
+  swap(): Undo | undefined;
+  /** Ends the guard; it puts back what an Undo has not. */
+  close(): void;
+}
+
+/** Marks an unused handler as due; swap it after arming. undefined where Python is older. */
+export const prepareEpollWaker = (python: RemotePython): Waker | undefined =>
+  prepareWaker(python, SIGRTMAX, (signals) => {
     // Of the default action: no program counts on it.
     if (signals.readFunc(SIGRTMAX) !== signals.defaultHandler()) return false;
     return !signals.isAnyDue();
   });
-}
 
 /**
  * Makes SIGINT harmless for a moment; the caller then sends it and undoes this. Until then a real Ctrl-C is lost. undefined
  * if Python does not handle SIGINT in this process: it must not be sent then.
  */
-export function prepareInterrupt(python: RemotePython): Undo | undefined {
+export const prepareInterrupt = (python: RemotePython): Waker | undefined =>
+  isCaught(python.pid)
+    ? prepareWaker(python, SIGINT, (signals) => {
+        const func = signals.readFunc(SIGINT);
+        const others = [signals.defaultHandler(), signals.ignoreHandler()];
+        return func !== 0 && !others.includes(func) && !signals.isAnyDue();
+      })
+    : undefined;
+
+function prepareWaker(
+  python: RemotePython,
+  signal: number,
+  mayChange: (signals: Signals) => boolean,
+): Waker | undefined {
   const signals = findSignals(python);
-  if (signals === undefined || !isCaught(python.pid)) return undefined;
-  return swapHandler(python, signals, SIGINT, () => {
-    const func = signals.readFunc(SIGINT);
-    const others = [signals.defaultHandler(), signals.ignoreHandler()];
-    return func !== 0 && !others.includes(func) && !signals.isAnyDue();
-  });
+  if (signals === undefined) return undefined;
+  const guard = UndoGuard.start(python.target, signal);
+  return {
+    swap: () =>
+      swapHandler(python, signals, { signal, guard, mayChange: () => mayChange(signals) }),
+    close: () => guard.close(),
+  };
 }
 
 interface Signals {
@@ -88,20 +110,24 @@ function findSignals(python: RemotePython): Signals | undefined {
   };
 }
 
-/** Swaps it while the process stands still and `mayChange`; signal 64 is marked as due at once. */
+/**
+ * Swaps it while the process stands still and `mayChange`; signal 64 is marked as due at once. A guard puts everything back
+ * if leakscope dies meanwhile, or cannot do it. Throws AccessError if there can be no guard; nothing is changed then.
+ */
 function swapHandler(
   python: RemotePython,
   signals: Signals,
-  signal: number,
-  mayChange: () => boolean,
+  { signal, guard, mayChange }: { signal: number; guard: UndoGuard; mayChange(): boolean },
 ): Undo | undefined {
   const { target, writer } = python;
   const { memory } = target;
   const handler = signals.handler(signal);
-  let before: { func: Address; wakeupFd: number } | undefined;
-  target.withFrozen(() => {
+  let values: PutBack[] | undefined;
+  const swap = (): void => {
     if (!mayChange() || signals.isTripped(signal)) return;
-    before = { func: signals.readFunc(signal), wakeupFd: memory.readI32(signals.wakeupFd) };
+    const planned = planPutBack(signals, signal, memory);
+    guard.arm(planned);
+    values = planned;
     writer.write(handler + FUNC, addressBytes(signals.harmless));
     // An event loop would run the program's own handler for what arrives there.
     if (signal === SIGINT) writer.write(signals.wakeupFd, int32Bytes(NO_WAKEUP_FD));
@@ -109,26 +135,61 @@ function swapHandler(
       writer.write(handler, int32Bytes(1));
       writer.write(signals.isTrippedAddress, int32Bytes(1));
     }
-  });
-  if (before === undefined) return undefined;
-  const { func, wakeupFd } = before;
-  return () => {
-    if (!target.isAlive) return;
-    target.withFrozen(() => {
-      if (signals.readFunc(signal) !== signals.harmless) return;
-      const wasDue = signals.isTripped(signal);
-      // First this: a handler that is put back while it is due would be called, as by a real Ctrl-C.
-      writer.write(handler, int32Bytes(0));
-      writer.write(handler + FUNC, addressBytes(func));
-      if (signal === SIGINT && memory.readI32(signals.wakeupFd) === NO_WAKEUP_FD) {
-        writer.write(signals.wakeupFd, int32Bytes(wakeupFd));
-      }
-      const all = Array.from({ length: SIGNALS }, (_, each) => each);
-      if (wasDue && !all.some((each) => signals.isTripped(each))) {
-        writer.write(signals.isTrippedAddress, int32Bytes(0));
-      }
-    });
   };
+  try {
+    guard.waitUntilReady();
+    target.withFrozen(swap);
+  } catch (error) {
+    // Somebody else may have continued the process after values were changed: the guard puts them back.
+    guard.close();
+    throw error;
+  }
+  if (values === undefined) {
+    guard.close();
+    return undefined;
+  }
+  const toPutBack = values;
+  return () => {
+    try {
+      if (target.isAlive) target.withFrozen(() => putBack(python, signals, signal, toPutBack));
+      guard.disarm();
+    } finally {
+      guard.close();
+    }
+  };
+}
+
+/** In this order: a handler that is put back while it is due would be called, as by a real Ctrl-C. */
+function planPutBack(signals: Signals, signal: number, memory: LiveMemory): PutBack[] {
+  const handler = signals.handler(signal);
+  const isSwapped = { seenAt: handler + FUNC, swapped: addressBytes(signals.harmless) };
+  const noWakeupFd = int32Bytes(NO_WAKEUP_FD);
+  const at = signals.wakeupFd;
+  const wakeupFd = { address: at, original: int32Bytes(memory.readI32(at)) };
+  return [
+    { ...isSwapped, address: handler, original: int32Bytes(0) },
+    ...(signal === SIGINT ? [{ seenAt: at, swapped: noWakeupFd, ...wakeupFd }] : []),
+    // Last: while it is there, whoever dies meanwhile has not put back everything.
+    { ...isSwapped, address: handler + FUNC, original: addressBytes(signals.readFunc(signal)) },
+  ];
+}
+
+/** Call it while the process stands still. */
+function putBack(
+  { target, writer }: RemotePython,
+  signals: Signals,
+  signal: number,
+  values: readonly PutBack[],
+): void {
+  const wasDue = signals.isTripped(signal);
+  for (const { seenAt, swapped, address, original } of values) {
+    const seen = target.memory.bytesAt(seenAt, swapped.length);
+    if (Buffer.compare(seen, swapped) === 0) writer.write(address, original);
+  }
+  const all = Array.from({ length: SIGNALS }, (_, each) => each);
+  if (wasDue && !all.some((each) => signals.isTripped(each))) {
+    writer.write(signals.isTrippedAddress, int32Bytes(0));
+  }
 }
 
 function isCaught(pid: number): boolean {

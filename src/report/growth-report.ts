@@ -6,6 +6,7 @@ import {
   formatBytes,
   formatCount,
   formatDuration,
+  formatMs,
   formatSignedBytes,
   formatSignedCount,
   sanitizeText,
@@ -34,15 +35,44 @@ interface TypeTotal {
   bytes: number;
 }
 
+/** Objects and their own bytes by type name: what of a capture is kept where only types are compared. */
+export interface TypeTotals {
+  /** ISO 8601. */
+  at: string;
+  pauseMs: number;
+  objects: number;
+  byType: ReadonlyMap<string, TypeTotal>;
+}
+
+type TypeGrowth = GrowthReport['types'][number];
+
 export function buildGrowthReport(
   from: HeapGraph,
   to: HeapGraph,
   options: GrowthOptions,
 ): GrowthReport {
-  const before = sumTypes(from);
-  const after = sumTypes(to);
+  const types = compareTypes(sumTypes(from).byType, sumTypes(to).byType);
+  return {
+    schema: 'leakscope/growth@1',
+    target: buildTarget(to.capture),
+    from: buildCaptureLine(from),
+    to: buildCaptureLine(to),
+    seconds: secondsBetween(from, to),
+    types: types.slice(0, options.limit),
+    typesChanged: types.length,
+    paths:
+      options.shapes === undefined
+        ? null
+        : comparePaths(options.shapes.before, options.shapes.after, options.limit),
+    coverage: Math.min(from.capture.coverage, to.capture.coverage),
+    problems: buildProblems(to.capture.problems),
+  };
+}
+
+/** The types that have changed, the most bytes more first. */
+function compareTypes(before: TypeTotals['byType'], after: TypeTotals['byType']): TypeGrowth[] {
   const none: TypeTotal = { count: 0, bytes: 0 };
-  const types = [...new Set([...before.keys(), ...after.keys()])]
+  return [...new Set([...before.keys(), ...after.keys()])]
     .map((type) => {
       const old = before.get(type) ?? none;
       const now = after.get(type) ?? none;
@@ -61,24 +91,10 @@ export function buildGrowthReport(
         b.countGrowth - a.countGrowth ||
         (a.type < b.type ? -1 : 1),
     );
-  return {
-    schema: 'leakscope/growth@1',
-    target: buildTarget(to.capture),
-    from: buildCaptureLine(from),
-    to: buildCaptureLine(to),
-    seconds: secondsBetween(from, to),
-    types: types.slice(0, options.limit),
-    typesChanged: types.length,
-    paths:
-      options.shapes === undefined
-        ? null
-        : comparePaths(options.shapes.before, options.shapes.after, options.limit),
-    coverage: Math.min(from.capture.coverage, to.capture.coverage),
-    problems: buildProblems(to.capture.problems),
-  };
 }
 
-function sumTypes(graph: HeapGraph): Map<string, TypeTotal> {
+/** O(objects). */
+export function sumTypes(graph: HeapGraph): TypeTotals {
   const counts = new Float64Array(graph.types.length);
   const bytes = new Float64Array(graph.types.length);
   const { typeId, shallowSize, nodeCount } = graph;
@@ -92,7 +108,8 @@ function sumTypes(graph: HeapGraph): Map<string, TypeTotal> {
     const total = totals.get(name) ?? { count: 0, bytes: 0 };
     totals.set(name, { count: total.count + counts[row], bytes: total.bytes + bytes[row] });
   });
-  return totals;
+  const { at, pauseMs } = graph.capture;
+  return { at, pauseMs, objects: nodeCount, byType: totals };
 }
 
 /** The shapes of which there are more objects now, the most bytes first. */
@@ -129,14 +146,32 @@ export function formatGrowth(report: GrowthReport, style: Style = plainStyle): s
     '',
   ];
   if (report.types.length === 0) lines.push('no type has changed');
-  else lines.push(...formatTypes(report, style));
+  else lines.push(...formatTypes(report.types, report.typesChanged, style));
   if (report.paths !== null && report.paths.length > 0)
     lines.push('', ...formatPaths(report.paths, style));
   lines.push('', formatCoverage(report.coverage), ...formatProblems(report.problems), '');
   return lines.join('\n');
 }
 
-function formatTypes(report: GrowthReport, style: Style): string[] {
+/** The types of which there is more than before, at most `limit`, and how far the two captures are apart. */
+export function formatTypeGrowth(
+  before: TypeTotals,
+  after: TypeTotals,
+  limit: number,
+  style: Style = plainStyle,
+): string {
+  const grown = compareTypes(before.byType, after.byType).filter(
+    (line) => line.shallowBytesGrowth > 0 || line.countGrowth > 0,
+  );
+  const seconds = Math.max(0, (Date.parse(after.at) - Date.parse(before.at)) / 1000);
+  const head =
+    `after ${formatDuration(seconds)}: objects ${formatSignedCount(after.objects - before.objects)}, ` +
+    `${formatCount(after.objects)} now, paused ${formatMs(after.pauseMs)} ms`;
+  if (grown.length === 0) return `${head}; no type has grown`;
+  return [head, ...formatTypes(grown.slice(0, limit), grown.length, style)].join('\n');
+}
+
+function formatTypes(types: readonly TypeGrowth[], all: number, style: Style): string[] {
   const lines = formatTable(
     [
       { title: 'growth', align: 'right' },
@@ -145,7 +180,7 @@ function formatTypes(report: GrowthReport, style: Style): string[] {
       { title: 'size', align: 'right' },
       { title: 'type', align: 'left' },
     ],
-    report.types.map((line) => [
+    types.map((line) => [
       formatSignedCount(line.countGrowth),
       formatCount(line.count),
       formatSignedBytes(line.shallowBytesGrowth),
@@ -154,7 +189,7 @@ function formatTypes(report: GrowthReport, style: Style): string[] {
     ]),
     style,
   );
-  const more = report.typesChanged - report.types.length;
+  const more = all - types.length;
   if (more > 0) lines.push(`… ${formatCount(more)} types more have changed`);
   return lines;
 }

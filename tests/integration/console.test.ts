@@ -72,7 +72,8 @@ describe('leakscope console', () => {
     ['%tasks', /^4 tasks of 1 running event loop\n +3 {2}pending/],
     ['%stack', /thread MainThread\n/],
     ['%gc collect', /collected .*\ncollector on/],
-    ['%help', /%tasks/],
+    ['%help', /%tasks[\s\S]*%growth/],
+    ['%growth', /^noted [\d ]+ objects of [\d ]+ types, paused [\d.]+ ms/],
   ])('answers %s', async (code, expected) => {
     const result = await runCommand('console', `${target.pid}`, '--yes', '-c', code);
     expect(result).toMatchObject({ code: 0, stdout: expect.stringMatching(expected) });
@@ -123,6 +124,24 @@ describe('leakscope console', () => {
       ['collector on', 'exit()\r'],
     ]);
     expect(again).toContain('ran 3 commands');
+  });
+
+  test('shows what has grown since the last %growth', () => {
+    const [text] = typeInto([
+      ['>>> ', '%growth\r'],
+      ['noted [\\d ]+ objects[\\s\\S]*>>> ', 'grown = [bytearray(1000) for _ in range(500)]\r'],
+      ['>>> ', 'sum(__import__("sys").getsizeof(each) for each in grown)\r'],
+      ['\\d+\r\n>>> ', '%growth\r'],
+      ['bytearray\r\n[\\s\\S]*>>> ', '%growth\r'],
+      ['after [\\s\\S]*>>> ', '\x04'],
+    ]);
+    const bytes = Number(/\r\n(\d+)\r\n/.exec(text)?.[1]);
+    expect(bytes).toBeGreaterThan(500_000);
+    // One row, of the second %growth: not of the first or the third.
+    const rows = text.split('\r\n').filter((line) => line.endsWith(' bytearray'));
+    expect(rows).toEqual([expect.stringMatching(/^ *\+500 +\d+ +\+\d+ kB +\d+ kB +bytearray$/)]);
+    const kilobytes = Number(/\+(\d+) kB/.exec(rows[0])?.[1]);
+    expect(Math.abs(kilobytes * 1000 - bytes)).toBeLessThan(1000);
   });
 
   test('asks on a terminal, and takes no for an answer', () => {

@@ -8,13 +8,13 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { AccessError } from '../../src/base/errors.ts';
 import { describeAccess } from '../../src/memory/access.ts';
 import { type LiveTarget, openTarget } from '../../src/memory/freeze.ts';
+import { waitMs } from '../../src/memory/guard-process.ts';
 import {
   childrenOf,
   findProcess,
   findProcessStat,
   listThreads,
 } from '../../src/memory/process-status.ts';
-import { waitMs } from '../../src/memory/watchdog.ts';
 import { becomesTrue } from '../support/becomes-true.ts';
 import { allPythons, type RunningPython, startPython } from '../support/pythons.ts';
 

@@ -1,10 +1,8 @@
 // Running Python in a process from outside: what the code did is what the target says that it did, and when leakscope has
 // left, the target is as it was. Real Pythons; each snippet is an injection of its own.
 
-import { spawn } from 'node:child_process';
 import { mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
-import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { openRemote, type RemoteOptions } from '../../src/remote/open-remote.ts';
 import type { RemoteSession } from '../../src/remote/remote-session.ts';
@@ -12,14 +10,13 @@ import { becomesTrue } from '../support/becomes-true.ts';
 import { allPythons, describeEachPython, startPython } from '../support/pythons.ts';
 import {
   expectUnchanged,
+  injectAndDie,
   listChannelFolders,
   type Mode,
   readState,
   startRemoteTarget,
 } from '../support/remote-targets.ts';
 
-const INJECT_AND_DIE = fileURLToPath(new URL('../programs/inject_and_die.ts', import.meta.url));
-const TSX = import.meta.resolve('tsx');
 const SNIPPETS = 20;
 
 async function runIn(pid: number, code: string, options: RemoteOptions = {}): Promise<unknown> {
@@ -186,19 +183,6 @@ describeEachPython(
   },
   { all: true },
 );
-
-/** Kills itself after `step` steps (files, writes to the target); ends with 0 if there are fewer. */
-function injectAndDie(
-  pid: number,
-  step: number,
-): Promise<{ signal: string | null; code: number | null; pid: number }> {
-  const child = spawn(process.execPath, ['--import', TSX, INJECT_AND_DIE, `${pid}`, `${step}`], {
-    stdio: ['ignore', 'inherit', 'inherit'],
-  });
-  return new Promise((resolve) =>
-    child.once('exit', (code, signal) => resolve({ code, signal, pid: child.pid as number })),
-  );
-}
 
 describe('one Python', () => {
   const python = allPythons().find((each) => each.minor === '3.11') ?? allPythons()[0];

@@ -3,7 +3,8 @@
 
 import { writeSync } from 'node:fs';
 import { openTarget, systemControl } from '../../src/memory/freeze.ts';
-import { Watchdog, waitMs } from '../../src/memory/watchdog.ts';
+import { waitMs } from '../../src/memory/guard-process.ts';
+import { Watchdog } from '../../src/memory/watchdog.ts';
 
 const [pid, silenceLimitMs, hangMs] = process.argv.slice(2).map(Number);
 const target = openTarget(pid, {

@@ -2,11 +2,13 @@
 JSON, what must be as before: the names of __main__, its streams, its threads, and that it still works."""
 import json
 import os
+import signal
 import sys
 import threading
 import time
 
 MODE = sys.argv[1]
+WAITING = ("sleeping", "idle", "ignoring", "interruptible")
 results = []
 work = [0]
 
@@ -34,14 +36,20 @@ def answer():
             wake()
         before = work[0]
         time.sleep(0.1)
+        # On a busy machine its other threads may need longer.
+        for _ in range(0 if MODE in WAITING else 50):
+            if work[0] > before:
+                break
+            time.sleep(0.1)
         state = {
             "names": sorted(name for name in globals() if name not in ("loop",)),
             "stdout": sys.stdout is sys.__stdout__ and sys.stderr is sys.__stderr__,
             "threads": len(os.listdir("/proc/self/task")),
             "modules": [name for name in sys.modules if "leakscope" in name],
-            "works": work[0] > before or MODE in ("sleeping", "idle", "ignoring"),
+            "works": work[0] > before or MODE in WAITING,
             "results": results,
             "logging": has_own_logging(),
+            "handlers": [repr(signal.getsignal(number)) for number in (signal.SIGINT, signal.SIGRTMAX)],
         }
         os.write(1, (json.dumps(state) + "\n").encode())
     os._exit(0)
@@ -79,11 +87,30 @@ def sleeping():
 
 
 def ignoring():
-    import signal
-
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     ready()
     time.sleep(3600)
+
+
+def interruptible():
+    """Sleeps, and notes each Ctrl-C in both ways in which Python tells of one."""
+    import socket
+
+    reader, writer = socket.socketpair()
+    writer.setblocking(False)
+    signal.set_wakeup_fd(writer.fileno())
+
+    def listen():
+        while True:
+            results.extend("wakeup %d" % number for number in reader.recv(1))
+
+    threading.Thread(target=listen, daemon=True).start()
+    ready()
+    while True:
+        try:
+            time.sleep(3600)
+        except KeyboardInterrupt:
+            results.append("KeyboardInterrupt")
 
 
 def joined():
@@ -167,4 +194,5 @@ threading.Thread(target=answer, daemon=True).start()
     "forked": forked,
     "serving": serving,
     "ignoring": ignoring,
+    "interruptible": interruptible,
 }[MODE]()

@@ -1,10 +1,13 @@
 // Programs that consoles come into (tests/programs/remote_target.py), and what must be as before when they have left.
 
+import { spawn } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'vitest';
 import { type RunningPython, startPython, type TestPython } from './pythons.ts';
 
+const INJECT_AND_DIE = fileURLToPath(new URL('../programs/inject_and_die.ts', import.meta.url));
+const TSX = import.meta.resolve('tsx');
 const PROGRAM = fileURLToPath(new URL('../programs/remote_target.py', import.meta.url));
 
 export type Mode =
@@ -17,7 +20,8 @@ export type Mode =
   | 'asyncio'
   | 'forked'
   | 'serving'
-  | 'ignoring';
+  | 'ignoring'
+  | 'interruptible';
 
 export interface TargetState {
   names: string[];
@@ -27,6 +31,8 @@ export interface TargetState {
   works: boolean;
   results: unknown[];
   logging: boolean;
+  /** Of SIGINT and of signal 64. */
+  handlers: string[];
 }
 
 /** `pid` in what it prints is the process to come into: the worker's where it has forked one. */
@@ -60,4 +66,28 @@ export function listChannelFolders(...owners: number[]): string[] {
   const pids = owners.map((pid) => pid.toString(36));
   const name = /^leakscope-[0-9a-z]+-([0-9a-z]+)-[0-9a-z]+-[0-9a-f]{8}$/;
   return readdirSync('/tmp').filter((each) => pids.includes(name.exec(each)?.[1] ?? ''));
+}
+
+export interface Death {
+  /** null if there were fewer steps: then it has ended by itself. */
+  signal: string | null;
+  code: number | null;
+  pid: number;
+}
+
+/** A leakscope that kills itself after `step` steps (files, writes to the target); ends with 0 if there are fewer. */
+export function injectAndDie(
+  pid: number,
+  step: number,
+  { ofSignals = false, env = {} }: { ofSignals?: boolean; env?: NodeJS.ProcessEnv } = {},
+): Promise<Death> {
+  const steps = ofSignals ? ['signals'] : [];
+  const args = ['--import', TSX, INJECT_AND_DIE, `${pid}`, `${step}`, ...steps];
+  const child = spawn(process.execPath, args, {
+    stdio: ['ignore', 'inherit', 'inherit'],
+    env: { ...process.env, ...env },
+  });
+  return new Promise((resolve) =>
+    child.once('exit', (code, signal) => resolve({ code, signal, pid: child.pid as number })),
+  );
 }
