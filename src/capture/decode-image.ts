@@ -13,13 +13,15 @@ import { readTrackedObjects } from '../cpython/gc-lists.ts';
 import { makePreviewWriter } from '../cpython/preview.ts';
 import { blockSizeAt, forEachLiveBlock, readPymalloc } from '../cpython/pymalloc.ts';
 import { referenceCountsOf } from '../cpython/reference-counts.ts';
+import { makeFindWhole } from '../cpython/whole-objects.ts';
 import type { CaptureFacts, HeapGraph } from '../graph/heap-graph.ts';
 import { ChunkFinder } from '../malloc/chunk-finder.ts';
 import type { MemoryImage } from '../memory/memory-image.ts';
 import type { ThreadState } from '../memory/threads.ts';
 import { buildExecution } from './build-execution.ts';
 import { buildGraph } from './build-graph.ts';
-import { buildNative, type NativeSource } from './build-native.ts';
+import { buildNative, findMallocHeap, type NativeSource } from './build-native.ts';
+import { addChunkObjects } from './chunk-objects.ts';
 import { readRoots } from './read-roots.ts';
 import { buildGraphTraces, readTraces } from './read-traces.ts';
 import { sortFound } from './sort-found.ts';
@@ -56,12 +58,13 @@ export async function decodeImage(options: DecodeImageOptions): Promise<HeapGrap
   const runtime = readRuntime(image, location);
   await onProgress('reading pymalloc', 0);
   const pymalloc = readPymalloc(image, runtime, problems);
+  const referenceCounts = referenceCountsOf(runtime.features);
   const finder = new ObjectFinder({
     image,
     layout: runtime.layout,
     problems,
     typeType: runtime.typeType,
-    referenceCounts: referenceCountsOf(runtime.features),
+    referenceCounts,
     managedFlags: runtime.features.managedFlags,
     typesStates: findTypesStates(runtime),
     pools: { blockBytes: (word) => blockSizeAt(pymalloc, word) },
@@ -94,6 +97,27 @@ export async function decodeImage(options: DecodeImageOptions): Promise<HeapGrap
   for (const root of namedRoots) finder.admission.addRoot(root.address);
   const found = finder.startDecoding();
   while (finder.decodeSome(found, PORTION)) await onProgress('decoding', found.flags.length);
+  const heap =
+    options.native === undefined
+      ? undefined
+      : findMallocHeap(options.native, image, pymalloc, problems);
+  if (heap !== undefined) {
+    const { types } = finder.types;
+    const findWhole = makeFindWhole({
+      image,
+      layout: runtime.layout,
+      referenceCounts,
+      types,
+    });
+    addChunkObjects({
+      heap,
+      admission: finder.admission,
+      findWhole,
+      dataOffsetWords: pymalloc.dataOffsetWords,
+      isInPool: (word) => blockSizeAt(pymalloc, word) !== 0,
+    });
+    while (finder.decodeSome(found, PORTION)) await onProgress('decoding', found.flags.length);
+  }
   await onProgress('building the graph', 0);
   const roots = namedRoots.map((root) => ({ ...root, word: image.wordAtAddress(root.address) }));
   const writePreview = makePreviewWriter(runtime.layout);
@@ -124,6 +148,7 @@ export async function decodeImage(options: DecodeImageOptions): Promise<HeapGrap
           image,
           runtime,
           pymalloc,
+          heap,
           sorted,
           roots,
           ownedBits: finder.admission.ownedBits,
@@ -131,7 +156,6 @@ export async function decodeImage(options: DecodeImageOptions): Promise<HeapGrap
             const typeId = finder.types.typeIdAt(lo, hi);
             return typeId < 0 ? undefined : finder.types.types[typeId].name;
           },
-          problems,
         });
   return buildGraph({
     sorted,

@@ -88,6 +88,24 @@ const HELD: readonly (readonly [string, ...unknown[]])[] = [
 
 const FORGOTTEN = ['list', 'dict', 'bytes', 'str', 'tuple', 'instance', 'watched'];
 
+/** bytes, str of each width and int, above what pymalloc gives out: in chunks of the heap and with a mapping of their own. */
+const FORGOTTEN_LARGE: readonly (readonly [string, ...unknown[]])[] = [
+  ['forget_large', 'bytes', 600, 1000],
+  ['forget_large', 'bytes', 5000, 500],
+  ['forget_large', 'bytes', 200_000, 100],
+  ['forget_large', 'ascii', 600, 1000],
+  ['forget_large', 'ascii', 5000, 500],
+  ['forget_large', 'ascii', 200_000, 100],
+  ['forget_large', 'latin', 5000, 200],
+  ['forget_large', 'wide', 5000, 200],
+  ['forget_large', 'widest', 5000, 200],
+  ['forget_large', 'widest', 200_000, 50],
+  ['forget_large', 'int', 5000, 200],
+  ['forget_large', 'bytes', 3_000_000, 10],
+  ['forget_shrunk', 60_000, 700, 200],
+];
+const typeOfKind: Readonly<Record<string, string>> = { bytes: 'bytes', int: 'int' };
+
 const isLost = ({ blockGroup, facts }: NativeHeap, row: number): boolean =>
   facts.groups[blockGroup[row]].state === BlockState.lost;
 
@@ -173,6 +191,74 @@ describeEachPython('native', (python) => {
     );
     expect(excess.get(one)).toBeGreaterThan(4975);
     expect(excess.get(one)).toBeLessThanOrEqual(5000);
+  });
+});
+
+describeEachPython('native, objects in chunks of malloc', (python) => {
+  let target: LeakingProgram;
+  beforeEach(async () => {
+    target = await startLeaks(python, folder);
+  });
+  afterEach(() => target.stop());
+
+  test.runIf(canCompile)('finds those whose last reference was lost', async () => {
+    const forgotten: number[][] = [];
+    for (const step of FORGOTTEN_LARGE) forgotten.push(await target.call(...step));
+    const { graph, native } = await capture(target.pid);
+
+    const found = new Map(lostObjects(graph).map(([type, address]) => [address, type]));
+    const told = FORGOTTEN_LARGE.map((step, row) => {
+      const type = step[0] === 'forget_shrunk' ? 'bytes' : (typeOfKind[`${step[1]}`] ?? 'str');
+      const missed = forgotten[row].filter((address) => found.get(address) !== type).length;
+      return { step: step.join(' '), missed };
+    });
+    const missed = told.reduce((sum, each) => sum + each.missed, 0);
+    expect(missed, JSON.stringify(told)).toBeLessThan(forgotten.flat().length * (1 - RECALL));
+    const known = new Set(forgotten.flat());
+    const others = [...found].filter(([address, type]) => type !== 'module' && !known.has(address));
+    expect(others).toEqual([]);
+    expect(statesOf(native, [...known]).filter((state) => state === 'retained')).toEqual([]);
+  });
+
+  test.runIf(canCompile)('leaves alone those that C code holds', async () => {
+    const held: number[] = [];
+    for (const [kind, size] of [
+      ['bytes', 600],
+      ['ascii', 5000],
+      ['wide', 5000],
+      ['int', 5000],
+      ['bytes', 200_000],
+    ]) {
+      held.push(...(await target.call<number[]>('hold_large', kind, size, 50)));
+    }
+    const { graph, native } = await capture(target.pid);
+    const lost = new Set(lostObjects(graph).map(([, address]) => address));
+    const nodes = new Set(graph.address);
+    expect(held.filter((address) => lost.has(address))).toEqual([]);
+    expect(statesOf(native, held).filter((state) => state === 'lost')).toEqual([]);
+    expect(held.filter((address) => !nodes.has(address))).toEqual([]);
+  });
+
+  test.runIf(canCompile)('calls no block an object that only begins like one', async () => {
+    const blocks: number[] = [];
+    for (const kind of ['bytes', 'ascii', 'wide', 'int']) {
+      for (const [size, told] of [
+        [5000, 600],
+        [5000, 4900],
+        [5000, 200_000],
+        [700, 1000],
+        [200_000, 5000],
+        // The size agrees, and the end is none.
+        [5044, 5000],
+        [641, 600],
+      ]) {
+        blocks.push(...(await target.call<number[]>('lose_like', kind, size, told, 20)));
+      }
+    }
+    const { graph, native } = await capture(target.pid);
+    const nodes = new Set(graph.address);
+    expect(blocks.filter((address) => nodes.has(address))).toEqual([]);
+    expect(share(statesOf(native, blocks), 'lost')).toBeGreaterThan(RECALL_OF_EACH);
   });
 });
 
