@@ -13,7 +13,6 @@ import { readTrackedObjects } from '../cpython/gc-lists.ts';
 import { makePreviewWriter } from '../cpython/preview.ts';
 import { blockSizeAt, forEachLiveBlock, readPymalloc } from '../cpython/pymalloc.ts';
 import { referenceCountsOf } from '../cpython/reference-counts.ts';
-import { makeFindWhole } from '../cpython/whole-objects.ts';
 import type { CaptureFacts, HeapGraph } from '../graph/heap-graph.ts';
 import { ChunkFinder } from '../malloc/chunk-finder.ts';
 import type { MemoryImage } from '../memory/memory-image.ts';
@@ -102,20 +101,7 @@ export async function decodeImage(options: DecodeImageOptions): Promise<HeapGrap
       ? undefined
       : findMallocHeap(options.native, image, pymalloc, problems);
   if (heap !== undefined) {
-    const { types } = finder.types;
-    const findWhole = makeFindWhole({
-      image,
-      layout: runtime.layout,
-      referenceCounts,
-      types,
-    });
-    addChunkObjects({
-      heap,
-      admission: finder.admission,
-      findWhole,
-      dataOffsetWords: pymalloc.dataOffsetWords,
-      isInPool: (word) => blockSizeAt(pymalloc, word) !== 0,
-    });
+    addChunkObjects({ heap, finder, referenceCounts, pymalloc });
     while (finder.decodeSome(found, PORTION)) await onProgress('decoding', found.flags.length);
   }
   await onProgress('building the graph', 0);
