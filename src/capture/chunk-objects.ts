@@ -28,17 +28,22 @@ export interface ChunkObjectInputs {
 export function addChunkObjects({ heap, finder, pymalloc, ...rest }: ChunkObjectInputs): void {
   const { image, layout, admission } = finder;
   const { objectBits, ownedBits } = admission;
-  const { dataOffsetWords } = pymalloc;
-  const headBytes = dataOffsetWords * 8;
   const findWhole = makeFindWhole({ ...rest, image, layout, types: finder.types.types });
+  // What pymalloc's debug hooks do not serve goes on to malloc's, which put as much before it again.
+  const hook = pymalloc.dataOffsetWords;
+  const headWords = hook === 0 ? [0] : [hook, 2 * hook];
   forEachChunk(heap, (row, userWord, userBytes) => {
-    const word = userWord + dataOffsetWords;
-    if (!isGivenOut(heap, row) || hasBit(objectBits, word)) return;
+    if (!isGivenOut(heap, row)) return;
     const slack = heap.rows.arena[row] === NO_ARENA ? MAPPED_SLACK_BYTES : SLACK_BYTES;
-    // A debug allocator puts no more behind a block than before it.
-    const typeId = findWhole(word, userBytes - headBytes, slack + headBytes);
-    if (typeId < 0 || hasBit(ownedBits, word)) return;
-    // Arenas of pymalloc's lie in chunks of their own where they do not come from mmap.
-    if (blockSizeAt(pymalloc, word) === 0) admission.addWhole(word, typeId);
+    for (const head of headWords) {
+      const word = userWord + head;
+      if (hasBit(objectBits, word)) return;
+      // They put no more behind a block than before it.
+      const typeId = findWhole(word, userBytes - head * 8, slack + head * 8);
+      if (typeId < 0 || hasBit(ownedBits, word)) continue;
+      // Arenas of pymalloc's lie in chunks of their own where they do not come from mmap.
+      if (blockSizeAt(pymalloc, word) === 0) admission.addWhole(word, typeId);
+      return;
+    }
   });
 }

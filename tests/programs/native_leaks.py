@@ -176,10 +176,10 @@ def hold_large(kind, size, count):
     return forgotten
 
 
-def lose_like(kind, size, told, count):
-    """Lost blocks of C code that begin like an object of `told` bytes."""
+def lose_like(kind, size, told, missing, count):
+    """Lost blocks of C code that begin like an object of about `told` bytes, but for as many `missing` at its end."""
     thing = make_large(kind, told)
-    head = ctypes.string_at(id(thing), min(size, told))
+    head = ctypes.string_at(id(thing), min(size, sys.getsizeof(thing) - missing))
     blocks = lose(0, size, count)
     for block in blocks:
         ctypes.memmove(block, head, len(head))
