@@ -9,7 +9,7 @@ import type { Pymalloc } from '../cpython/pymalloc.ts';
 import { NodeFlag } from '../graph/heap-graph.ts';
 import { countFree, type NativeHeap } from '../graph/native-heap.ts';
 import type { FoundAllocator } from '../malloc/allocators.ts';
-import { readMallocHeap } from '../malloc/malloc-heap.ts';
+import { type MallocHeap, readMallocHeap } from '../malloc/malloc-heap.ts';
 import type { MappingResidency } from '../memory/copy-layout.ts';
 import type { Mapping } from '../memory/mappings.ts';
 import { type MemoryImage, PAGE_SIZE, type PageRun } from '../memory/memory-image.ts';
@@ -51,11 +51,23 @@ export interface BuildNativeOptions {
   image: MemoryImage;
   runtime: PythonRuntime;
   pymalloc: Pymalloc;
+  /** See `findMallocHeap`. */
+  heap: MallocHeap | undefined;
   sorted: SortedObjects;
   roots: readonly FoundRoot[];
   ownedBits: BitSet;
   findTypeName: (lo: number, hi: number) => string | undefined;
-  problems: Problems;
+}
+
+/** The chunks of glibc's malloc; undefined where another allocator stands behind malloc. */
+export function findMallocHeap(
+  source: NativeSource,
+  image: MemoryImage,
+  pymalloc: Pymalloc,
+  problems: Problems,
+): MallocHeap | undefined {
+  const isGlibc = source.allocator.name === 'glibc' || source.allocator.name === 'unknown';
+  return isGlibc ? readMallocHeap(image, source.mappings, problems, pymalloc.arenas) : undefined;
 }
 
 /** Some 0.2 microseconds an object; see docs/benchmarks.md. Changes the image (see `findNative`). */
@@ -63,11 +75,7 @@ export function buildNative(options: BuildNativeOptions): {
   native: NativeHeap;
   lostNodes: BitSet;
 } {
-  const { source, image, runtime, pymalloc, sorted, problems } = options;
-  const isGlibc = source.allocator.name === 'glibc' || source.allocator.name === 'unknown';
-  const heap = isGlibc
-    ? readMallocHeap(image, source.mappings, problems, pymalloc.arenas)
-    : undefined;
+  const { source, image, runtime, pymalloc, heap, sorted } = options;
   const space = new BlockSpace(image, pymalloc, heap);
   const stacks = findStacks(source.mappings, source.threads);
   const regions = computeAllocatorRegions(space);

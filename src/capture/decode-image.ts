@@ -19,7 +19,8 @@ import type { MemoryImage } from '../memory/memory-image.ts';
 import type { ThreadState } from '../memory/threads.ts';
 import { buildExecution } from './build-execution.ts';
 import { buildGraph } from './build-graph.ts';
-import { buildNative, type NativeSource } from './build-native.ts';
+import { buildNative, findMallocHeap, type NativeSource } from './build-native.ts';
+import { addChunkObjects } from './chunk-objects.ts';
 import { readRoots } from './read-roots.ts';
 import { buildGraphTraces, readTraces } from './read-traces.ts';
 import { sortFound } from './sort-found.ts';
@@ -56,12 +57,13 @@ export async function decodeImage(options: DecodeImageOptions): Promise<HeapGrap
   const runtime = readRuntime(image, location);
   await onProgress('reading pymalloc', 0);
   const pymalloc = readPymalloc(image, runtime, problems);
+  const referenceCounts = referenceCountsOf(runtime.features);
   const finder = new ObjectFinder({
     image,
     layout: runtime.layout,
     problems,
     typeType: runtime.typeType,
-    referenceCounts: referenceCountsOf(runtime.features),
+    referenceCounts,
     managedFlags: runtime.features.managedFlags,
     typesStates: findTypesStates(runtime),
     pools: { blockBytes: (word) => blockSizeAt(pymalloc, word) },
@@ -94,6 +96,14 @@ export async function decodeImage(options: DecodeImageOptions): Promise<HeapGrap
   for (const root of namedRoots) finder.admission.addRoot(root.address);
   const found = finder.startDecoding();
   while (finder.decodeSome(found, PORTION)) await onProgress('decoding', found.flags.length);
+  const heap =
+    options.native === undefined
+      ? undefined
+      : findMallocHeap(options.native, image, pymalloc, problems);
+  if (heap !== undefined) {
+    addChunkObjects({ heap, finder, referenceCounts, pymalloc });
+    while (finder.decodeSome(found, PORTION)) await onProgress('decoding', found.flags.length);
+  }
   await onProgress('building the graph', 0);
   const roots = namedRoots.map((root) => ({ ...root, word: image.wordAtAddress(root.address) }));
   const writePreview = makePreviewWriter(runtime.layout);
@@ -124,6 +134,7 @@ export async function decodeImage(options: DecodeImageOptions): Promise<HeapGrap
           image,
           runtime,
           pymalloc,
+          heap,
           sorted,
           roots,
           ownedBits: finder.admission.ownedBits,
@@ -131,7 +142,6 @@ export async function decodeImage(options: DecodeImageOptions): Promise<HeapGrap
             const typeId = finder.types.typeIdAt(lo, hi);
             return typeId < 0 ? undefined : finder.types.types[typeId].name;
           },
-          problems,
         });
   return buildGraph({
     sorted,

@@ -148,6 +148,11 @@ export class ObjectAdmission {
     setBit(this.rawBlockBits, blockWord);
   }
 
+  /** An object that fills a block of the C allocator's, by its own words (see whole-objects.ts). */
+  addWhole(word: number, typeId: number): void {
+    if (!hasBit(this.objectBits, word) && !this.countIsAddress(word)) this.admit(word, typeId);
+  }
+
   /** Whether the two words before `word` are a PyGC_Head: of an object in a list, or untracked and empty but for flags. */
   private hasCollectorHead(word: number): boolean {
     if (hasBit(this.trackedBits, word)) return true;

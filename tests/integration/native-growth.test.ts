@@ -58,6 +58,7 @@ const LEAKS: readonly { step: Step; perRound: number; kind: Suspect['kind']; typ
   { step: ['lose', 1, 200, 500], perRound: 500, kind: 'native-lost', type: /^blocks of 208 B/ },
   { step: ['forget', 'list', 500], perRound: 500, kind: 'refcount', type: /^list/ },
   { step: ['forget', 'bytes', 500], perRound: 500, kind: 'refcount', type: /^bytes/ },
+  { step: ['forget_large', 'ascii', 5000, 300], perRound: 300, kind: 'refcount', type: /^str/ },
   { step: ['take_references', 'one', 500], perRound: 500, kind: 'refcount', type: /^object/ },
 ];
 

@@ -9,7 +9,7 @@ import { type HeapGraph, RootKind, typeNameOf } from '../../src/graph/heap-graph
 import { BlockState, type NativeHeap } from '../../src/graph/native-heap.ts';
 import { hasTool } from '../support/native-extensions.ts';
 import { compileLeaks, type LeakingProgram, startLeaks } from '../support/native-leaks.ts';
-import { allPythons, describeEachPython, type TestPython } from '../support/pythons.ts';
+import { allPythons, describeEachPython, findPython, type TestPython } from '../support/pythons.ts';
 
 const RECALL = 0.995;
 const RECALL_OF_EACH = 0.98;
@@ -87,6 +87,24 @@ const HELD: readonly (readonly [string, ...unknown[]])[] = [
 ];
 
 const FORGOTTEN = ['list', 'dict', 'bytes', 'str', 'tuple', 'instance', 'watched'];
+
+/** bytes, str of each width and int, above what pymalloc gives out: in chunks of the heap and with a mapping of their own. */
+const FORGOTTEN_LARGE: readonly (readonly [string, ...unknown[]])[] = [
+  ['forget_large', 'bytes', 600, 1000],
+  ['forget_large', 'bytes', 5000, 500],
+  ['forget_large', 'bytes', 200_000, 100],
+  ['forget_large', 'ascii', 600, 1000],
+  ['forget_large', 'ascii', 5000, 500],
+  ['forget_large', 'ascii', 200_000, 100],
+  ['forget_large', 'latin', 5000, 200],
+  ['forget_large', 'wide', 5000, 200],
+  ['forget_large', 'widest', 5000, 200],
+  ['forget_large', 'widest', 200_000, 50],
+  ['forget_large', 'int', 5000, 200],
+  ['forget_large', 'bytes', 3_000_000, 10],
+  ['forget_shrunk', 60_000, 700, 200],
+];
+const typeOfKind: Readonly<Record<string, string>> = { bytes: 'bytes', int: 'int' };
 
 const isLost = ({ blockGroup, facts }: NativeHeap, row: number): boolean =>
   facts.groups[blockGroup[row]].state === BlockState.lost;
@@ -173,6 +191,92 @@ describeEachPython('native', (python) => {
     );
     expect(excess.get(one)).toBeGreaterThan(4975);
     expect(excess.get(one)).toBeLessThanOrEqual(5000);
+  });
+});
+
+describeEachPython('native, objects in chunks of malloc', (python) => {
+  let target: LeakingProgram;
+  beforeEach(async () => {
+    target = await startLeaks(python, folder);
+  });
+  afterEach(() => target.stop());
+
+  test.runIf(canCompile)('finds those whose last reference was lost', async () => {
+    const forgotten: number[][] = [];
+    for (const step of FORGOTTEN_LARGE) forgotten.push(await target.call(...step));
+    const { graph, native } = await capture(target.pid);
+
+    const found = new Map(lostObjects(graph).map(([type, address]) => [address, type]));
+    const told = FORGOTTEN_LARGE.map((step, row) => {
+      const type = step[0] === 'forget_shrunk' ? 'bytes' : (typeOfKind[`${step[1]}`] ?? 'str');
+      const missed = forgotten[row].filter((address) => found.get(address) !== type).length;
+      return { step: step.join(' '), missed };
+    });
+    const missed = told.reduce((sum, each) => sum + each.missed, 0);
+    expect(missed, JSON.stringify(told)).toBeLessThan(forgotten.flat().length * (1 - RECALL));
+    const known = new Set(forgotten.flat());
+    const others = [...found].filter(([address, type]) => type !== 'module' && !known.has(address));
+    expect(others).toEqual([]);
+    expect(statesOf(native, [...known]).filter((state) => state === 'retained')).toEqual([]);
+  });
+
+  test.runIf(canCompile)('leaves alone those that C code holds', async () => {
+    const held: number[] = [];
+    for (const [kind, size] of [
+      ['bytes', 600],
+      ['ascii', 5000],
+      ['wide', 5000],
+      ['int', 5000],
+      ['bytes', 200_000],
+    ]) {
+      held.push(...(await target.call<number[]>('hold_large', kind, size, 50)));
+    }
+    const { graph, native } = await capture(target.pid);
+    const lost = new Set(lostObjects(graph).map(([, address]) => address));
+    const nodes = new Set(graph.address);
+    expect(held.filter((address) => lost.has(address))).toEqual([]);
+    expect(statesOf(native, held).filter((state) => state === 'lost')).toEqual([]);
+    expect(held.filter((address) => !nodes.has(address))).toEqual([]);
+  });
+
+  test.runIf(canCompile)('calls no block an object that only begins like one', async () => {
+    const blocks: number[] = [];
+    for (const kind of ['bytes', 'ascii', 'wide', 'int']) {
+      for (const [size, told, missing] of [
+        [5000, 600, 0],
+        [5000, 4800, 0],
+        [5000, 200_000, 0],
+        [700, 1000, 0],
+        [200_000, 5000, 0],
+        // The size agrees, and the end is none.
+        [5044, 5000, 8],
+        [641, 600, 8],
+      ]) {
+        blocks.push(...(await target.call<number[]>('lose_like', kind, size, told, missing, 20)));
+      }
+    }
+    const { graph, native } = await capture(target.pid);
+    const nodes = new Set(graph.address);
+    expect(blocks.filter((address) => nodes.has(address))).toEqual([]);
+    expect(share(statesOf(native, blocks), 'lost')).toBeGreaterThan(RECALL_OF_EACH);
+  });
+});
+
+describe.runIf(canCompile)('native, objects in chunks with other allocators of Python', () => {
+  const python = findPython('3.12') ?? allPythons().at(-1);
+  test.each(['malloc', 'malloc_debug', 'pymalloc_debug'])('PYTHONMALLOC=%s', async (name) => {
+    const target = await startLeaks(python!, folder, { PYTHONMALLOC: name });
+    try {
+      const forgotten: number[] = [];
+      for (const step of FORGOTTEN_LARGE) forgotten.push(...(await target.call<number[]>(...step)));
+      const { graph } = await capture(target.pid);
+      const found = new Set(lostObjects(graph).map(([, address]) => address));
+      const missed = forgotten.filter((address) => !found.has(address)).length;
+      expect(missed).toBeLessThan(forgotten.length * (1 - RECALL));
+      expect(found.size).toBe(forgotten.length - missed);
+    } finally {
+      await target.stop();
+    }
   });
 });
 

@@ -123,6 +123,69 @@ def forget(kind, count):
     return [forget_one(kind) for _ in range(count)]
 
 
+def make_large(kind, size):
+    """Of about `size` bytes in one block, no two alike."""
+    global number
+    number += 1
+    if kind == "bytes":
+        return (b"lost %d " % number).ljust(size, b"x")
+    if kind == "int":
+        return (1 << (size // 4 * 30)) + number
+    if kind == "ascii":
+        return ("lost %d " % number).ljust(size, "x")
+    character, width = {"latin": ("\xe4", 1), "wide": ("\u0416", 2), "widest": ("\U0001f600", 4)}[kind]
+    return ("lost %d " % number).ljust(size // width, character)
+
+
+def forget_large_one(kind, size):
+    thing = make_large(kind, size)
+    incref(thing)
+    return id(thing)
+
+
+def forget_large(kind, size, count):
+    """Of types that the collector does not know, above pymalloc's 512 bytes: each in a chunk of malloc's."""
+    return [forget_large_one(kind, size) for _ in range(count)]
+
+
+def forget_shrunk(size, least, count):
+    """bytes that were made with more room than they kept, as sockets and files make them."""
+    read_end, write_end = os.pipe()
+    forgotten = []
+    for _ in range(count):
+        os.write(write_end, b"y" * least)
+        forgotten.append(forget_read(read_end, size))
+    os.close(read_end)
+    os.close(write_end)
+    return forgotten
+
+
+def forget_read(fd, size):
+    thing = os.read(fd, size)
+    incref(thing)
+    return id(thing)
+
+
+def hold_large(kind, size, count):
+    """The same, with the only pointer in a list of C code."""
+    forgotten = []
+    for _ in range(count):
+        cell = c.hold_in_heap(24)
+        forgotten.append(forget_large_one(kind, size))
+        ctypes.c_size_t.from_address(cell).value = forgotten[-1]
+    return forgotten
+
+
+def lose_like(kind, size, told, missing, count):
+    """Lost blocks of C code that begin like an object of about `told` bytes, but for as many `missing` at its end."""
+    thing = make_large(kind, told)
+    head = ctypes.string_at(id(thing), min(size, sys.getsizeof(thing) - missing))
+    blocks = lose(0, size, count)
+    for block in blocks:
+        ctypes.memmove(block, head, len(head))
+    return blocks
+
+
 kept = {}
 
 
