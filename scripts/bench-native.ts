@@ -4,15 +4,10 @@
 
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { cpus, loadavg, release } from 'node:os';
 import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 import type { LedgerReport } from '../src/report/ledger-schema.ts';
 import type { NativeReport } from '../src/report/native-schema.ts';
-import { replaceBetweenMarkers } from '../tests/bench/tables.ts';
-import { findPyenvVersions } from './pyenv.ts';
+import { CLI, pathOf, runBenchPage } from './bench-page.ts';
 
 const NATIVE_MEGABYTES = 200;
 const LEDGER_MEGABYTES = 1000;
@@ -21,10 +16,8 @@ const ALL_LOST = LOST_BLOCKS + LOST_BLOCKS / 100;
 const REQUESTS = 60_000;
 const RUNS = 5;
 
-const pathOf = (path: string): string => fileURLToPath(new URL(`../${path}`, import.meta.url));
 const note = (text: string): void => void process.stderr.write(`${text}\n`);
 const HEAP = pathOf('tests/bench/native_heap.py');
-const CLI = pathOf('dist/cli/main.js');
 
 interface Timed<R> {
   report: R;
@@ -120,27 +113,9 @@ async function measureLedger(python: string): Promise<string[]> {
   ];
 }
 
-const { values } = parseArgs({
-  options: { write: { type: 'boolean', default: false }, python: { type: 'string' } },
+await runBenchPage({
+  name: 'native',
+  measure: async (python) => [...(await measureNative(python)), ...(await measureLedger(python))],
+  target: `tests/bench/native_heap.py; times are the least of ${RUNS} runs, of valgrind one.`,
+  head: ['| what | measured |', '| --- | ---: |'],
 });
-const python = values.python ?? findPyenvVersions().at(-1)?.program ?? 'python3';
-const loadBefore = loadavg()[0].toFixed(1);
-const rows = [...(await measureNative(python)), ...(await measureLedger(python))];
-const text = [
-  `- Command: \`npm run bench:native${values.write ? ' -- --write' : ''}\`, ${new Date().toISOString().slice(0, 10)}.`,
-  `- Machine: ${cpus().length} cores (${cpus()[0].model.trim()}), Linux ${release()}; Node.js ${process.versions.node}. Load average when it began ${loadBefore}, at the end ${loadavg()[0].toFixed(1)}.`,
-  `- Target: tests/bench/native_heap.py; times are the least of ${RUNS} runs, of valgrind one.`,
-  '',
-  '| what | measured |',
-  '| --- | ---: |',
-  ...rows,
-].join('\n');
-console.log(text);
-if (values.write) {
-  const file = pathOf('docs/benchmarks.md');
-  if (!existsSync(file)) throw new Error(`${file} is missing`);
-  writeFileSync(
-    file,
-    replaceBetweenMarkers(readFileSync(file, 'utf8'), 'bench-native', `\n${text}\n`),
-  );
-}

@@ -4,15 +4,10 @@
 
 import { type ChildProcessByStdio, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync, writeFileSync } from 'node:fs';
-import { cpus, loadavg, release } from 'node:os';
 import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
-import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 import { openRemote } from '../src/remote/open-remote.ts';
-import { replaceBetweenMarkers } from '../tests/bench/tables.ts';
-import { findPyenvVersions } from './pyenv.ts';
+import { CLI, pathOf, runBenchPage } from './bench-page.ts';
 
 const OPENINGS = 25;
 const COMMANDS = 100;
@@ -22,9 +17,6 @@ const TARGETS = [
   { mode: 'idle', name: 'asyncio, idle', nudge: false },
   { mode: 'sleeping', name: '`time.sleep`, with `--nudge`', nudge: true },
 ];
-
-const pathOf = (path: string): string => fileURLToPath(new URL(`../${path}`, import.meta.url));
-const CLI = pathOf('dist/cli/main.js');
 
 type Target = ChildProcessByStdio<Writable, Readable, null>;
 
@@ -77,26 +69,16 @@ function formatTimes(times: readonly number[]): string[] {
   return [`${at(0.5)} / ${at(0.95)}`];
 }
 
-const { values } = parseArgs({
-  options: { write: { type: 'boolean', default: false }, python: { type: 'string' } },
+await runBenchPage({
+  name: 'remote',
+  measure: async (python) => {
+    const rows: string[] = [];
+    for (const target of TARGETS) rows.push(await measure(python, target));
+    return rows;
+  },
+  target: `tests/bench/console_target.py; code: \`${CODE}\`. Milliseconds, median / 95th percentile of ${OPENINGS} openings and ${COMMANDS} commands.`,
+  head: [
+    '| program | opened, first answer | `console -c`, start to end | one command | `exec()` inside |',
+    '| --- | ---: | ---: | ---: | ---: |',
+  ],
 });
-const python = values.python ?? findPyenvVersions().at(-1)?.program ?? 'python3';
-const version = spawnSync(python, ['-V'], { encoding: 'utf8' }).stdout.trim();
-const loadBefore = loadavg()[0].toFixed(1);
-const rows: string[] = [];
-for (const target of TARGETS) rows.push(await measure(python, target));
-const text = [
-  `- Command: \`npm run bench:remote${values.write ? ' -- --write' : ''}\`, ${new Date().toISOString().slice(0, 10)}.`,
-  `- Machine: ${cpus().length} cores (${cpus()[0].model.trim()}), Linux ${release()}; Node.js ${process.versions.node}; ${version}. Load average when it began ${loadBefore}, at the end ${loadavg()[0].toFixed(1)}: above 1 others were at work too.`,
-  `- Target: tests/bench/console_target.py; code: \`${CODE}\`. Milliseconds, median / 95th percentile of ${OPENINGS} openings and ${COMMANDS} commands.`,
-  '',
-  '| program | opened, first answer | `console -c`, start to end | one command | `exec()` inside |',
-  '| --- | ---: | ---: | ---: | ---: |',
-  ...rows,
-].join('\n');
-console.log(text);
-if (values.write) {
-  const file = pathOf('docs/benchmarks.md');
-  const all = readFileSync(file, 'utf8');
-  writeFileSync(file, replaceBetweenMarkers(all, 'bench-remote', `\n${text}\n`));
-}

@@ -4,21 +4,13 @@
 
 import { type ChildProcessByStdio, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync, writeFileSync } from 'node:fs';
-import { cpus, loadavg, release } from 'node:os';
 import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
-import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 import type { AllocationsReport } from '../src/report/allocations-schema.ts';
-import { replaceBetweenMarkers } from '../tests/bench/tables.ts';
-import { findPyenvVersions } from './pyenv.ts';
+import { CLI, pathOf, runBenchPage } from './bench-page.ts';
 
 const TRACES = 1_000_000;
 const RUNS = 5;
-
-const pathOf = (path: string): string => fileURLToPath(new URL(`../${path}`, import.meta.url));
-const CLI = pathOf('dist/cli/main.js');
 
 interface Inside {
   traces: number;
@@ -89,25 +81,12 @@ function formatRows(frames: number, outside: readonly Outside[], inside: readonl
   return [`| ${cells.join(' | ')} |`];
 }
 
-const { values } = parseArgs({
-  options: { write: { type: 'boolean', default: false }, python: { type: 'string' } },
+await runBenchPage({
+  name: 'traces',
+  measure: async (python) => [...(await measure(python, 1)), ...(await measure(python, 10))],
+  target: `tests/bench/traced_heap.py; times are the least of ${RUNS} runs.`,
+  head: [
+    '| frames | traces | `leakscope allocations`, start to end | ... pause of the target | `take_snapshot()` | ... and `statistics()` | ... memory in the target | **`take_snapshot()` / pause** (goal: over 5) | ... and `statistics()` / start to end |',
+    '| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |',
+  ],
 });
-const python = values.python ?? findPyenvVersions().at(-1)?.program ?? 'python3';
-const version = spawnSync(python, ['-V'], { encoding: 'utf8' }).stdout.trim();
-const loadBefore = loadavg()[0].toFixed(1);
-const rows = [...(await measure(python, 1)), ...(await measure(python, 10))];
-const text = [
-  `- Command: \`npm run bench:traces${values.write ? ' -- --write' : ''}\`, ${new Date().toISOString().slice(0, 10)}.`,
-  `- Machine: ${cpus().length} cores (${cpus()[0].model.trim()}), Linux ${release()}; Node.js ${process.versions.node}; ${version}. Load average when it began ${loadBefore}, at the end ${loadavg()[0].toFixed(1)}.`,
-  `- Target: tests/bench/traced_heap.py; times are the least of ${RUNS} runs.`,
-  '',
-  '| frames | traces | `leakscope allocations`, start to end | ... pause of the target | `take_snapshot()` | ... and `statistics()` | ... memory in the target | **`take_snapshot()` / pause** (goal: over 5) | ... and `statistics()` / start to end |',
-  '| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |',
-  ...rows,
-].join('\n');
-console.log(text);
-if (values.write) {
-  const file = pathOf('docs/benchmarks.md');
-  const all = readFileSync(file, 'utf8');
-  writeFileSync(file, replaceBetweenMarkers(all, 'bench-traces', `\n${text}\n`));
-}
