@@ -138,3 +138,7 @@ const ENTITIES: Readonly<Record<string, string>> = {
 /** Text of the target for HTML and SVG: what the terminal must not see is not in it either. */
 export const escapeMarkup = (text: string): string =>
   sanitizeText(text).replace(/[&<>"']/g, (character) => ENTITIES[character]);
+
+/** As a shell reads it back. */
+export const quoteForShell = (text: string): string =>
+  /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;

@@ -1,15 +1,17 @@
-// `leakscope hunt PID` and `leakscope hunt -- CMD ...`: the main job. Captures over time, a verdict, and its exit code.
+// `leakscope hunt PID`, `leakscope hunt A B C` and `leakscope hunt -- CMD ...`: the main job. Captures over time, of a process
+// or from files, a verdict, and its exit code.
 
 import type { Command } from 'commander';
 import { UsageError } from '../base/errors.ts';
 import { formatHunt } from '../report/hunt-text.ts';
 import type { HuntReport } from '../report/schemas.ts';
 import { huntProcess } from '../watch/hunt.ts';
+import { huntFiles } from '../watch/hunt-files.ts';
 import { addExamples, addOutputOptions, parseDuration, parseWholeNumber } from './options.ts';
 import { nameChildren } from './resolve-target.ts';
 import type { OutputOptions, Session } from './session.ts';
 import { type StartedProgram, startProgram, waitForPython } from './start-program.ts';
-import { parsePid } from './target.ts';
+import { parsePid, parseTarget } from './target.ts';
 import { withTracer } from './trace-window.ts';
 
 export interface HuntCommandOptions extends OutputOptions {
@@ -32,8 +34,13 @@ export function addHuntCommand(program: Command, session: Session): void {
   const command = program
     .command('hunt')
     .description('what leaks, who holds it and what to do: captures over time and a verdict')
-    .usage('[options] PID\n       leakscope hunt [options] -- CMD [ARGUMENT ...]')
-    .argument('[pid]', 'a running Python process')
+    .usage(
+      '[options] PID\n       leakscope hunt [options] FILE FILE ...\n       leakscope hunt [options] -- CMD [ARGUMENT ...]',
+    )
+    .argument(
+      '[targets...]',
+      'a running Python process, or snapshot files of one in the order of their captures',
+    )
     .option(
       '--load <command>',
       'run this shell command while hunting, as the load that makes it leak',
@@ -49,11 +56,11 @@ export function addHuntCommand(program: Command, session: Session): void {
       parseWholeNumber(1, 128),
     )
     .option('--yes', 'with --trace: do not ask')
-    .action((pid: string | undefined, { trace, ...options }: HuntCommandOptions) => {
+    .action((targets: readonly string[], { trace, ...options }: HuntCommandOptions) => {
       session.useOutput(options);
       const frames = (trace as number | true | undefined) === true ? USUAL_FRAMES : trace;
-      return huntTarget(
-        pid,
+      return huntTargets(
+        targets,
         { ...options, ...(frames !== undefined && { trace: frames }) },
         session,
       );
@@ -65,6 +72,7 @@ export function addHuntCommand(program: Command, session: Session): void {
     'leakscope hunt 4242 --every 30s --snapshots 6',
     'leakscope hunt 4242 --load "wrk -d 30 http://localhost:8000/"',
     'leakscope hunt 4242 --trace',
+    'leakscope hunt monday.lscope tuesday.lscope wednesday.lscope thursday.lscope',
     'leakscope hunt --json -- python -m app.main --port 8000',
   ]);
   command.addHelpText(
@@ -83,25 +91,62 @@ export const addRoundOptions = (command: Command): Command =>
       4,
     );
 
-async function huntTarget(
-  pidText: string | undefined,
+async function huntTargets(
+  targets: readonly string[],
   options: HuntCommandOptions,
   session: Session,
 ): Promise<void> {
   const program = session.program;
-  if ((pidText === undefined) === (program === undefined) || program?.length === 0) {
+  if ((targets.length === 0) === (program === undefined) || program?.length === 0) {
     throw new UsageError({
       fact: 'What to hunt is not clear',
       reason:
-        pidText === undefined
-          ? 'neither a pid nor a program was given'
-          : 'there are both a pid and --',
-      next: 'Write leakscope hunt PID, or leakscope hunt -- CMD ...',
+        targets.length === 0
+          ? 'neither a pid nor files nor a program were given'
+          : 'there are both a target and --',
+      next: 'Write leakscope hunt PID, leakscope hunt FILE FILE ..., or leakscope hunt -- CMD ...',
     });
   }
   if (program !== undefined) return huntProgram(program, options, session);
-  const pid = parsePid(pidText as string);
-  finishHunt(await huntTraced(pid, options, session), session);
+  const files = parseFiles(targets, options);
+  if (files === undefined) {
+    return finishHunt(await huntTraced(parsePid(targets[0]), options, session), session);
+  }
+  const { signal } = session;
+  const report = await huntFiles(files, { signal, onProgress: (text) => session.progress(text) });
+  finishHunt(report, session);
+}
+
+/** undefined where the target is one process. */
+function parseFiles(
+  targets: readonly string[],
+  { load, after, trace }: HuntCommandOptions,
+): readonly string[] | undefined {
+  const parsed = targets.map(parseTarget);
+  const files = parsed.flatMap((target) => (target.kind === 'file' ? [target.path] : []));
+  if (files.length === 0 && targets.length === 1) return undefined;
+  if (files.length < targets.length) {
+    throw new UsageError({
+      fact: 'One hunt is of one process',
+      reason: files.length === 0 ? `${targets.length} pids were given` : 'there are pids and files',
+      next: 'Give one pid, or snapshot files only.',
+    });
+  }
+  if (files.length === 1) {
+    throw new UsageError({
+      fact: 'One snapshot file is one moment',
+      reason: 'a hunt looks at what grows from capture to capture',
+      next: 'Give four or more files of one process, or its pid.',
+    });
+  }
+  if (load !== undefined || after !== undefined || trace !== undefined) {
+    throw new UsageError({
+      fact: 'Files are hunted as they are',
+      reason: '--load, --after and --trace are for a running process',
+      next: 'Leave them out, or give a pid.',
+    });
+  }
+  return files;
 }
 
 /** Starts a program, hunts the Python in it, and ends it. */

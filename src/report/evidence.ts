@@ -47,6 +47,8 @@ export interface HuntEvidence {
   endedBecause: string | undefined;
   /** Captures that failed at first and were tried again. */
   retries: readonly CaptureRetry[];
+  /** The snapshot file of the last capture; undefined where the captures are of a process that was just hunted. */
+  lastFile: string | undefined;
 }
 
 export interface CaptureRetry {
@@ -104,10 +106,14 @@ export class EvidenceCollector {
   }
 
   /** undefined before the first capture. */
-  finish(rss: readonly RssSample[], wantedCaptures: number): HuntEvidence | undefined {
+  finish(
+    rss: readonly RssSample[],
+    wantedCaptures: number,
+    lastFile?: string,
+  ): HuntEvidence | undefined {
     if (this.last === undefined) return undefined;
     const { captures, tracks, endedBecause, retries } = this;
-    return { captures, tracks, ...this.last, rss, wantedCaptures, endedBecause, retries };
+    return { captures, tracks, ...this.last, rss, wantedCaptures, endedBecause, retries, lastFile };
   }
 }
 

@@ -22,6 +22,7 @@ import {
   formatNumberOf,
   formatSignedBytes,
   formatSignedCount,
+  quoteForShell,
   sanitizeText,
 } from '../base/format.ts';
 import { findNodeAt, type HeapGraph, typeNameOf } from '../graph/heap-graph.ts';
@@ -85,9 +86,8 @@ export function buildNativeReport(
 /** How to run the program under a tool that tells call sites: its own command, quoted for a shell. */
 export function siteCommand({ capture }: HeapGraph, tool: 'valgrind' | 'heaptrack'): string | null {
   if (capture.command.length === 0) return null;
-  const quote = (text: string) =>
-    /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
-  return `leakscope ${tool} -- ${capture.command.map((text) => quote(sanitizeText(text))).join(' ')}`;
+  const words = capture.command.map((text) => quoteForShell(sanitizeText(text)));
+  return `leakscope ${tool} -- ${words.join(' ')}`;
 }
 
 function buildGroups(

@@ -5,7 +5,13 @@
 // A wrong verdict is worse than none: what grew and is not understood is told as unexplained growth, in bytes.
 
 import { computeGrowth, type Growth } from '../analysis/growth.ts';
-import { formatBytes, formatDuration, formatNumberOf, formatShare } from '../base/format.ts';
+import {
+  formatBytes,
+  formatDuration,
+  formatNumberOf,
+  formatShare,
+  quoteForShell,
+} from '../base/format.ts';
 import { buildCycleSuspect } from './cycle-suspect.ts';
 import type { HuntEvidence } from './evidence.ts';
 import { buildHuntLedger, countFreeGrowth, countUnexplained, noiseOf } from './hunt-ledger.ts';
@@ -185,7 +191,7 @@ function decideWithoutLeak(
       verdict: 'inconclusive',
       summary: `no Python object is retained, but ${formatBytes(notExplained)} of growth is not explained by Python objects`,
       reasons,
-      nextMeasurement: `${longer}; if it goes on, C code allocates: leakscope native ${evidence.graph.capture.pid} --every 60s shows which blocks`,
+      nextMeasurement: `${longer}; if it goes on, C code allocates: leakscope native ${nativeArguments(evidence, '60s')} shows which blocks`,
     };
   }
   const objects = growth.totalBytes;
@@ -260,27 +266,39 @@ function reasonsForDoubt(evidence: HuntEvidence): string[] {
 
 /** The hunt that sees more: twice the captures, four times as far apart. */
 function longerHunt(evidence: HuntEvidence, elapsedMs: number): string {
-  const { graph, captures } = evidence;
+  const { graph, captures, lastFile } = evidence;
   const every = Math.max(1, Math.round((elapsedMs / 1000 / Math.max(1, captures.length - 1)) * 4));
   const snapshots = Math.max(6, captures.length + 2);
-  return `a longer hunt under steady load: leakscope hunt ${graph.capture.pid} --every ${every}s --snapshots ${snapshots}`;
+  return lastFile === undefined
+    ? `a longer hunt under steady load: leakscope hunt ${graph.capture.pid} --every ${every}s --snapshots ${snapshots}`
+    : `more captures of one process under steady load: ${snapshots} files, ${formatDuration(every)} apart`;
 }
 
 function suggestCommands(evidence: HuntEvidence, suspects: readonly Suspect[]): string[] {
-  const { graph } = evidence;
-  const { pid } = graph.capture;
+  const target = targetOf(evidence);
   const commands: string[] = [];
   const isBlock = ({ kind }: Suspect) => kind.startsWith('native');
   const address = suspects.find((suspect) => suspect.example !== null && !isBlock(suspect))?.example
     ?.address;
   if (address !== undefined) {
-    commands.push(`leakscope show ${pid} ${address}`, `leakscope path ${pid} ${address}`);
+    commands.push(`leakscope show ${target} ${address}`, `leakscope path ${target} ${address}`);
   }
   if (suspects.some((suspect) => isBlock(suspect) || suspect.kind === 'mappings')) {
-    commands.push(`leakscope native ${pid} --every 10s`, `leakscope ledger ${pid} --verbose`);
+    commands.push(
+      `leakscope native ${nativeArguments(evidence, '10s')}`,
+      `leakscope ledger ${target} --verbose`,
+    );
   }
   return commands;
 }
+
+/** What commands name as TARGET. */
+const targetOf = ({ graph, lastFile }: HuntEvidence): string =>
+  lastFile === undefined ? `${graph.capture.pid}` : quoteForShell(lastFile);
+
+/** A file is one moment. */
+const nativeArguments = (evidence: HuntEvidence, every: string): string =>
+  evidence.lastFile === undefined ? `${targetOf(evidence)} --every ${every}` : targetOf(evidence);
 
 function countWord(count: number): string {
   const words = ['no', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine'];

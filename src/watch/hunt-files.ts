@@ -1,0 +1,74 @@
+// A hunt over snapshot files: captures of one process that were written over time, read one after the other, and the verdict
+// on them. The resident set is known at the captures only.
+
+import { setImmediate } from 'node:timers/promises';
+import { assert } from '../base/assert.ts';
+import { UsageError } from '../base/errors.ts';
+import { readSnapshotFile } from '../capture/snapshot-file.ts';
+import type { HeapGraph } from '../graph/heap-graph.ts';
+import { EvidenceCollector, type RssSample } from '../report/evidence.ts';
+import type { HuntReport } from '../report/schemas.ts';
+import { judgeHunt } from '../report/verdict.ts';
+
+/** The start of a process is computed from when the machine booted, which the clock may correct in between. */
+const START_TOLERANCE_SECONDS = 5;
+
+export interface HuntFilesOptions {
+  signal: AbortSignal;
+  onProgress(text: string): void;
+}
+
+/**
+ * Judges at least two snapshots, in the order of their captures; one graph is in memory at a time. Throws UsageError for
+ * what `readSnapshotFile` refuses, and for files of several processes or in another order.
+ */
+export async function huntFiles(
+  paths: readonly string[],
+  { signal, onProgress }: HuntFilesOptions,
+): Promise<HuntReport> {
+  const collector = new EvidenceCollector();
+  const rss: RssSample[] = [];
+  let before: HeapGraph['capture'] | undefined;
+  for (const [i, path] of paths.entries()) {
+    onProgress(`reading ${path}, ${i + 1} of ${paths.length}`);
+    // Lets Ctrl-C in, which a long calculation keeps out.
+    await setImmediate();
+    signal.throwIfAborted();
+    const graph = readSnapshotFile(path);
+    const { capture } = graph;
+    if (before !== undefined) refuseUnlessLater(before, capture, paths[i - 1], path);
+    collector.add(graph);
+    rss.push({ at: capture.at, bytes: capture.rssBytes });
+    before = capture;
+  }
+  onProgress('comparing the captures');
+  const evidence = collector.finish(rss, paths.length, paths[paths.length - 1]);
+  assert(evidence !== undefined, 'a hunt has at least one capture');
+  return judgeHunt(evidence);
+}
+
+type CaptureFacts = HeapGraph['capture'];
+
+function refuseUnlessLater(
+  before: CaptureFacts,
+  after: CaptureFacts,
+  beforePath: string,
+  afterPath: string,
+): void {
+  const isSame =
+    before.pid === after.pid &&
+    Math.abs(before.processStartedAt - after.processStartedAt) < START_TOLERANCE_SECONDS;
+  if (!isSame) {
+    throw new UsageError({
+      fact: `${beforePath} and ${afterPath} are of different processes`,
+      reason: `pid ${before.pid} and pid ${after.pid}${before.pid === after.pid ? ', started at different times' : ''}: what one has more than the other is no growth`,
+      next: 'Give captures of one process; leakscope growth compares any two.',
+    });
+  }
+  if (Date.parse(before.at) < Date.parse(after.at)) return;
+  throw new UsageError({
+    fact: `${afterPath} was not captured after ${beforePath}`,
+    reason: `the one is of ${after.at}, the other of ${before.at}`,
+    next: 'Give the files in the order of their captures.',
+  });
+}
