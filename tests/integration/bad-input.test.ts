@@ -342,7 +342,7 @@ describe('words that leakscope does not know', () => {
     [['hunt', '1', '--snapshots', '1'], 'whole number from 2'],
     [['hunt', '1', '--every', '-5s'], 'duration'],
     [['hunt', '99999999999'], 'not a pid'],
-    [['hunt', '-1'], 'not a pid'],
+    [['hunt', '-1'], 'neither a pid nor a file'],
     [['top', '1', '2'], 'too many arguments'],
     [['top', '1', '--quiet', '--progress'], 'cannot be used with'],
     [['show', '1', '0xzz'], 'address'],

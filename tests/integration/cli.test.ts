@@ -44,8 +44,8 @@ afterAll(async () => {
 
 describe('wrong use', () => {
   test.each([
-    [['hunt'], 'neither a pid nor a program'],
-    [['hunt', 'abc'], 'not a pid'],
+    [['hunt'], 'neither a pid nor files nor a program'],
+    [['hunt', 'abc'], 'neither a pid nor a file'],
     [['hunt', '0'], 'not a pid'],
     [['top', 'no-such-file.lscope'], 'neither a pid nor a file'],
     [['top', '/'], 'not a snapshot file'],
