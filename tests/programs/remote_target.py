@@ -49,10 +49,15 @@ def answer():
             "works": work[0] > before or MODE in WAITING,
             "results": results,
             "logging": has_own_logging(),
-            "handlers": [repr(signal.getsignal(number)) for number in (signal.SIGINT, signal.SIGRTMAX)],
+            "handlers": [identity(signal.getsignal(number)) for number in (signal.SIGINT, signal.SIGRTMAX)],
         }
         os.write(1, (json.dumps(state) + "\n").encode())
     os._exit(0)
+
+
+def identity(handler):
+    """Type and address: the repr of asyncio's handler tells what its task waits for just now."""
+    return f"{type(handler).__name__} at {id(handler):#x}"
 
 
 def has_own_logging():
