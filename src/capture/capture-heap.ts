@@ -11,9 +11,10 @@ import type { HeapGraph } from '../graph/heap-graph.ts';
 import { type FoundAllocator, findAllocator } from '../malloc/allocators.ts';
 import { type BulkRange, findBulk, isStillBulk, pointerRangesOf } from '../malloc/bulk.ts';
 import { hasEnded, type LiveTarget, openTarget } from '../memory/freeze.ts';
-import { copyLive, type LiveCopy } from '../memory/live-copy.ts';
+import { copyLive, estimateHuntBytes, type LiveCopy } from '../memory/live-copy.ts';
 import { type MappedElf, openMappedElf } from '../memory/mapped-files.ts';
 import { findMappings, isAnonymousMemory, type Mapping, Pagemap } from '../memory/mappings.ts';
+import { MemoryBudget } from '../memory/memory-budget.ts';
 import type { PageRun } from '../memory/memory-image.ts';
 import type { Address, MemoryReader } from '../memory/memory-reader.ts';
 import { findProcess, findRssBytes } from '../memory/process-status.ts';
@@ -30,11 +31,13 @@ export interface CaptureOptions {
   wantsPss?: boolean;
   /** Called between phases and now and then within them; `done` is a count of objects, 0 where it is unknown. */
   onProgress?: (phase: string, done: number) => void;
+  /** What this process may allocate; by default what the machine and the control group have left. */
+  budget?: MemoryBudget | undefined;
   /** Aborts between phases with the signal's reason; the target is never left stopped. */
   signal?: AbortSignal;
 }
 
-export type TraceOptions = Pick<CaptureOptions, 'onProgress' | 'signal'>;
+export type TraceOptions = Pick<CaptureOptions, 'onProgress' | 'signal' | 'budget'>;
 
 type CopyFacts = Pick<
   LiveCopy,
@@ -76,11 +79,16 @@ export class LiveCapture {
     return findRssBytes(this.pid);
   }
 
-  /** Stops the target for the copy only. Throws AccessError when it has ended or cannot be stopped. */
+  /**
+   * Stops the target for the copy only. Throws AccessError when it has ended or cannot be stopped, UnsupportedError when the
+   * budget does not allow it.
+   */
   async capture(options: CaptureOptions = {}): Promise<HeapGraph> {
-    const { signal, onProgress } = options;
-    const report = async (phase: string, done = 0) => {
+    const { signal, onProgress, budget = new MemoryBudget() } = options;
+    let huntBytes: number | undefined;
+    const report = async (phase: string, done = 0, neededBytes = 0) => {
       onProgress?.(phase, done);
+      budget.require(neededBytes, `capture process ${this.pid}`, huntBytes);
       // Lets signals (Ctrl-C) and timers in, which a long calculation keeps out.
       await setImmediate();
       signal?.throwIfAborted();
@@ -90,10 +98,12 @@ export class LiveCapture {
     const copy = copyLive(this.target, {
       findSkipped: this.prepareSkipping(),
       wantsPss: options.wantsPss === true,
+      budget,
       check: (memory) =>
         this.location.collectingAddresses.every((address) => isZero(memory, address)) &&
         !areTablesLocked(memory, this.location),
     });
+    huntBytes = estimateHuntBytes(copy.copiedBytes);
     await report('decoding');
     const files =
       options.native === true ? new UnchangedPages(this.pid, this.target.memory) : undefined;
@@ -135,6 +145,7 @@ export class LiveCapture {
           ...findUnneededArenas(frozen ?? this.target.memory, location),
         ],
         check: (memory) => !areTablesLocked(memory, location),
+        budget: options.budget ?? new MemoryBudget(),
       });
       options.onProgress?.('decoding traces', 0);
       const found = readTraces(copy.image, location, new Problems());

@@ -27,6 +27,12 @@ import { sortFound } from './sort-found.ts';
 
 /** Objects decoded between two chances to cancel: some 50 ms. */
 const PORTION = 200_000;
+/** Six bit sets of words: objects, tracked, owned, raw, blocks, marks. */
+const BIT_SET_BYTES_PER_WORD = 6 / 8;
+/** While the copy is still there: explained references, previews and where they begin. */
+const SORT_BYTES_PER_OBJECT = 4 + 16 + 4;
+/** Two cells per 32 words. */
+const RANK_BYTES_PER_WORD = 8 / 32;
 
 export interface DecodeImageOptions {
   image: MemoryImage;
@@ -43,8 +49,11 @@ export interface DecodeImageOptions {
   mainThreadId: number;
   /** Given to look at the memory outside of Python objects, too. */
   native?: NativeSource | undefined;
-  /** Called between portions of work, `done` counts objects; what it throws cancels. */
-  onProgress: (phase: string, done: number) => Promise<void>;
+  /**
+   * Called between portions of work, with a count of objects and the bytes that the next portion is about to allocate; what it
+   * throws cancels.
+   */
+  onProgress: (phase: string, done: number, neededBytes?: number) => Promise<void>;
 }
 
 /**
@@ -70,7 +79,7 @@ export async function decodeImage(options: DecodeImageOptions): Promise<HeapGrap
     chunks: new ChunkFinder(image, options.heapRanges),
     blockHeaderBytes: pymalloc.dataOffsetWords * 8,
   });
-  await onProgress('finding objects', 0);
+  await onProgress('finding objects', 0, image.endWord * BIT_SET_BYTES_PER_WORD);
   const tracked = options.listsAreStable ? readTrackedObjects(image, runtime, problems) : undefined;
   if (tracked === undefined) problems.add('collection-was-running', 0);
   else finder.admission.markTracked(tracked.words, tracked.damagedLists === 0);
@@ -104,7 +113,11 @@ export async function decodeImage(options: DecodeImageOptions): Promise<HeapGrap
     addChunkObjects({ heap, finder, referenceCounts, pymalloc });
     while (finder.decodeSome(found, PORTION)) await onProgress('decoding', found.flags.length);
   }
-  await onProgress('building the graph', 0);
+  await onProgress(
+    'building the graph',
+    0,
+    found.word.length * SORT_BYTES_PER_OBJECT + image.endWord * RANK_BYTES_PER_WORD,
+  );
   const roots = namedRoots.map((root) => ({ ...root, word: image.wordAtAddress(root.address) }));
   const writePreview = makePreviewWriter(runtime.layout);
   const collector = findCollectorState(image, runtime);

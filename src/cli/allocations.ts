@@ -19,7 +19,7 @@ import { drawFlameGraph, formatSpeedscope } from '../report/flame-graph.ts';
 import { requireNodeAt } from './object-query.ts';
 import {
   addExamples,
-  addOutputOptions,
+  addTargetOptions,
   parseAddress,
   parseDuration,
   parseFileName,
@@ -28,7 +28,7 @@ import {
 import { openPython } from './resolve-target.ts';
 import type { OutputOptions, Session } from './session.ts';
 import { makeSourceFinder } from './source-lines.ts';
-import { loadGraph, parseTarget, showProgressOn, TARGET_HELP, type Target } from './target.ts';
+import { captureOptionsOf, loadGraph, parseTarget, TARGET_HELP, type Target } from './target.ts';
 import { withTracer } from './trace-window.ts';
 
 /** Nothing can be said: as of a hunt without a verdict. */
@@ -107,7 +107,7 @@ export function addAllocationsCommand(program: Command, session: Session): void 
         ? listAllocations(target, later, options, session)
         : showAllocation(target, later, options.object, options, session);
     });
-  addOutputOptions(command);
+  addTargetOptions(command);
   addExamples(command, [
     'leakscope allocations 4242',
     "leakscope allocations 4242 --every 30s --exclude '<frozen *>' --exclude '*/site-packages/*'",
@@ -269,10 +269,7 @@ async function loadTraces(target: Target, session: Session): Promise<TracedMomen
 async function captureTraces(pid: number, session: Session): Promise<TracedMoment> {
   const live = openPython(pid);
   try {
-    return await live.captureTraces({
-      signal: session.signal,
-      onProgress: showProgressOn(session),
-    });
+    return await live.captureTraces(captureOptionsOf(session));
   } finally {
     live.close();
   }

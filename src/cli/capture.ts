@@ -5,7 +5,7 @@ import type { Command } from 'commander';
 import { UsageError } from '../base/errors.ts';
 import { writeSnapshotFile } from '../capture/snapshot-file.ts';
 import { buildCaptureReport, formatCapture } from '../report/capture-report.ts';
-import { addExamples, addOutputOptions, parseFileName } from './options.ts';
+import { addExamples, addTargetOptions, parseFileName } from './options.ts';
 import type { OutputOptions, Session } from './session.ts';
 import { capturePid, parsePid } from './target.ts';
 
@@ -25,7 +25,7 @@ export function addCaptureCommand(program: Command, session: Session): void {
       session.useOutput(options);
       return runCapture(parsePid(pid), options, session);
     });
-  addOutputOptions(command);
+  addTargetOptions(command);
   addExamples(command, ['leakscope capture 4242 -o before.lscope']);
 }
 

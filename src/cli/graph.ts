@@ -15,7 +15,7 @@ import {
 } from '../report/report-parts.ts';
 import type { GraphReport } from '../report/schemas.ts';
 import { requireNodeAt } from './object-query.ts';
-import { addExamples, addOutputOptions, parseAddress, parseWholeNumber } from './options.ts';
+import { addExamples, addTargetOptions, parseAddress, parseWholeNumber } from './options.ts';
 import { renderPicture } from './picture.ts';
 import type { OutputOptions, Session } from './session.ts';
 import { loadGraph, parseTarget, TARGET_HELP } from './target.ts';
@@ -47,7 +47,7 @@ export function addGraphCommand(program: Command, session: Session): void {
       session.useOutput(options);
       return drawGraph(target, address, options, session);
     });
-  addOutputOptions(command);
+  addTargetOptions(command);
   addExamples(command, [
     'leakscope graph 4242 0x7f3a2c1d9e50 -o held-by.svg',
     'leakscope graph before.lscope 0x7f3a2c1d9e50 --direction forward -o holds.png',

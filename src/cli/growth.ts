@@ -4,12 +4,13 @@ import type { Command } from 'commander';
 import { computePathTree } from '../analysis/paths.ts';
 import { buildShapes } from '../analysis/shapes.ts';
 import { UsageError } from '../base/errors.ts';
+import { requireAnalysisRoom } from '../capture/analysis-room.ts';
 import type { HeapGraph } from '../graph/heap-graph.ts';
 import { buildGrowthReport, formatGrowth } from '../report/growth-report.ts';
-import { addExamples, addOutputOptions, parseDuration, parseWholeNumber } from './options.ts';
+import { addExamples, addTargetOptions, parseDuration, parseWholeNumber } from './options.ts';
 import { openPython } from './resolve-target.ts';
 import type { OutputOptions, Session } from './session.ts';
-import { loadGraph, parseTarget, showProgressOn, TARGET_HELP } from './target.ts';
+import { captureOptionsOf, loadGraph, parseTarget, TARGET_HELP } from './target.ts';
 
 interface GrowthOptions extends OutputOptions {
   every: number;
@@ -37,7 +38,7 @@ export function addGrowthCommand(program: Command, session: Session): void {
         ? watchGrowth(before, options, session)
         : compare(before, after, options, session);
     });
-  addOutputOptions(command);
+  addTargetOptions(command);
   addExamples(command, [
     'leakscope growth before.lscope after.lscope',
     'leakscope growth before.lscope 4242',
@@ -71,8 +72,7 @@ async function watchGrowth(
     });
   }
   const capture = openPython(parsed.pid);
-  const read = () =>
-    capture.capture({ native: true, signal: session.signal, onProgress: showProgressOn(session) });
+  const read = () => capture.capture({ native: true, ...captureOptionsOf(session) });
   try {
     let from = await read();
     for (let round = 1; round <= options.rounds; round++) {
@@ -93,6 +93,7 @@ function printGrowth(
   options: GrowthOptions,
   session: Session,
 ): void {
+  requireAnalysisRoom(to, session.budget);
   session.progress('computing paths');
   const [before, after] = [from, to].map(
     (graph) => buildShapes(graph, computePathTree(graph)).table,

@@ -7,7 +7,7 @@ import { formatHunt } from '../report/hunt-text.ts';
 import type { HuntReport } from '../report/schemas.ts';
 import { huntProcess } from '../watch/hunt.ts';
 import { huntFiles } from '../watch/hunt-files.ts';
-import { addExamples, addOutputOptions, parseDuration, parseWholeNumber } from './options.ts';
+import { addExamples, addTargetOptions, parseDuration, parseWholeNumber } from './options.ts';
 import { nameChildren } from './resolve-target.ts';
 import type { OutputOptions, Session } from './session.ts';
 import { type StartedProgram, startProgram, waitForPython } from './start-program.ts';
@@ -66,7 +66,7 @@ export function addHuntCommand(program: Command, session: Session): void {
       );
     });
   addRoundOptions(command);
-  addOutputOptions(command);
+  addTargetOptions(command);
   addExamples(command, [
     'leakscope hunt 4242',
     'leakscope hunt 4242 --every 30s --snapshots 6',
@@ -112,8 +112,9 @@ async function huntTargets(
   if (files === undefined) {
     return finishHunt(await huntTraced(parsePid(targets[0]), options, session), session);
   }
-  const { signal } = session;
-  const report = await huntFiles(files, { signal, onProgress: (text) => session.progress(text) });
+  const { signal, budget } = session;
+  const onProgress = (text: string) => session.progress(text);
+  const report = await huntFiles(files, { signal, budget, onProgress });
   finishHunt(report, session);
 }
 
@@ -194,6 +195,7 @@ async function huntPid(
       everySeconds: options.every,
       snapshots: options.snapshots,
       signal: session.signal,
+      budget: session.budget,
       onProgress: (text) => session.progress(text),
     }).catch((error: unknown) => {
       throw nameChildren(pid, error);

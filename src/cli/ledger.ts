@@ -3,7 +3,7 @@
 import type { Command } from 'commander';
 import { buildLedgerReport, formatLedger } from '../report/ledger-report.ts';
 import { requireNative } from './native-target.ts';
-import { addExamples, addOutputOptions } from './options.ts';
+import { addExamples, addTargetOptions } from './options.ts';
 import type { OutputOptions, Session } from './session.ts';
 import { TARGET_HELP } from './target.ts';
 
@@ -21,7 +21,7 @@ export function addLedgerCommand(program: Command, session: Session): void {
       session.useOutput(options);
       return runLedger(target, options, session);
     });
-  addOutputOptions(command);
+  addTargetOptions(command);
   addExamples(command, [
     'leakscope ledger 4242',
     'leakscope ledger 4242 --verbose',

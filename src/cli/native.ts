@@ -6,10 +6,10 @@ import { AccessError, UsageError } from '../base/errors.ts';
 import { findProcess } from '../memory/process-status.ts';
 import { buildNativeReport, formatNative, type NativeCapture } from '../report/native-report.ts';
 import { requireNative } from './native-target.ts';
-import { addExamples, addOutputOptions, parseDuration, parseWholeNumber } from './options.ts';
+import { addExamples, addTargetOptions, parseDuration, parseWholeNumber } from './options.ts';
 import { openPython } from './resolve-target.ts';
 import type { OutputOptions, Session } from './session.ts';
-import { parsePid, parseTarget, showProgressOn, TARGET_HELP } from './target.ts';
+import { captureOptionsOf, parsePid, parseTarget, TARGET_HELP } from './target.ts';
 
 interface NativeOptions extends OutputOptions {
   every?: number;
@@ -34,7 +34,7 @@ export function addNativeCommand(program: Command, session: Session): void {
       session.useOutput(options);
       return runNative(target, later, options, session);
     });
-  addOutputOptions(command);
+  addTargetOptions(command);
   addExamples(command, [
     'leakscope native 4242',
     'leakscope native 4242 --every 30s',
@@ -83,8 +83,7 @@ async function captureTwice(
 ): Promise<[NativeCapture | undefined, NativeCapture]> {
   const live = openPython(pid);
   const read = async (): Promise<NativeCapture> => {
-    const onProgress = showProgressOn(session);
-    const graph = await live.capture({ native: true, signal: session.signal, onProgress });
+    const graph = await live.capture({ native: true, ...captureOptionsOf(session) });
     assert(graph.native !== undefined, 'the capture looked at C memory');
     return { graph, native: graph.native };
   };

@@ -5,7 +5,7 @@ import { findNewNodes } from '../analysis/new-objects.ts';
 import { buildNewReport, formatNew } from '../report/new-report.ts';
 import { noteStrangers } from './growth.ts';
 import { requireTypeName } from './object-query.ts';
-import { addExamples, addOutputOptions, parseWholeNumber } from './options.ts';
+import { addExamples, addTargetOptions, parseWholeNumber } from './options.ts';
 import type { OutputOptions, Session } from './session.ts';
 import { loadGraph, parseTarget, TARGET_HELP } from './target.ts';
 
@@ -26,7 +26,7 @@ export function addNewCommand(program: Command, session: Session): void {
       session.useOutput(options);
       return listNew(before, after, options, session);
     });
-  addOutputOptions(command);
+  addTargetOptions(command);
   addExamples(command, [
     'leakscope new before.lscope after.lscope',
     'leakscope new before.lscope 4242 --type dict --limit 100',

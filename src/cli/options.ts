@@ -12,11 +12,39 @@ export function addOutputOptions(command: Command): Command {
     );
 }
 
+/** The same, for commands that take captures or read them from files. */
+export const addTargetOptions = (command: Command): Command =>
+  addOutputOptions(command).option(
+    '--max-memory <size>',
+    'memory that leakscope may take, such as 4GB (default: what is left on the machine)',
+    parseBytes,
+  );
+
 /** Examples under the help text of a command. */
 export const addExamples = (command: Command, examples: readonly string[]): Command =>
   command.addHelpText('after', `\nExamples:\n${examples.map((line) => `  $ ${line}`).join('\n')}`);
 
 const UNIT_SECONDS: Record<string, number> = { ms: 0.001, s: 1, m: 60, min: 60, h: 3600 };
+
+const UNIT_BYTES: Record<string, number> = {
+  '': 1,
+  k: 1e3,
+  m: 1e6,
+  g: 1e9,
+  t: 1e12,
+  ki: 2 ** 10,
+  mi: 2 ** 20,
+  gi: 2 ** 30,
+  ti: 2 ** 40,
+};
+
+/** `800MB`, `4GB`, `1.5GiB`, `4g`: units of 1000, with an i of 1024. Returns bytes. */
+export function parseBytes(text: string): number {
+  const match = /^(\d+(?:\.\d+)?)\s*([kmgt]i?|)b?$/i.exec(text.trim());
+  const bytes = match === null ? Number.NaN : Number(match[1]) * UNIT_BYTES[match[2].toLowerCase()];
+  if (!(bytes > 0)) throw new InvalidArgumentError('Write a size such as 800MB, 4GB or 1.5GiB.');
+  return Math.round(bytes);
+}
 
 /** `500ms`, `5s`, `1.5m`, `2h`; seconds without a unit. Returns seconds. */
 export function parseDuration(text: string): number {

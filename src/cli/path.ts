@@ -5,10 +5,11 @@ import { computeDominators, computeRetainedSizes } from '../analysis/dominators.
 import { findPath } from '../analysis/path-steps.ts';
 import { computePathTree } from '../analysis/paths.ts';
 import { findOtherHolders, prepareHolderSearch } from '../analysis/second-holder.ts';
+import { requireAnalysisRoom } from '../capture/analysis-room.ts';
 import { buildReverseEdges } from '../graph/reverse-edges.ts';
 import { buildPathReport, formatPath } from '../report/path-report.ts';
 import { requireNodes } from './object-query.ts';
-import { addExamples, addOutputOptions } from './options.ts';
+import { addExamples, addTargetOptions } from './options.ts';
 import type { OutputOptions, Session } from './session.ts';
 import { loadGraph, parseTarget, TARGET_HELP } from './target.ts';
 
@@ -22,7 +23,7 @@ export function addPathCommand(program: Command, session: Session): void {
       session.useOutput(options);
       return printPath(target, object, session);
     });
-  addOutputOptions(command);
+  addTargetOptions(command);
   addExamples(command, [
     'leakscope path 4242 0x7f3a2c1d9e50',
     'leakscope path before.lscope app.sessions.Session',
@@ -32,6 +33,7 @@ export function addPathCommand(program: Command, session: Session): void {
 async function printPath(target: string, query: string, session: Session): Promise<void> {
   const graph = await loadGraph(parseTarget(target), session);
   const nodes = requireNodes(graph, query);
+  requireAnalysisRoom(graph, session.budget);
   session.progress('computing retained sizes and paths');
   const retainedSize = computeRetainedSizes(computeDominators(graph), graph.allocatedSize);
   const node = nodes.reduce((best, each) =>

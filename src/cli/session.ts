@@ -6,6 +6,7 @@
 // command may take the first Ctrl-C for itself (`onInterrupt`): then the second is the first.
 
 import { explainFileError, type WholeFileOptions } from '../capture/whole-file.ts';
+import { MemoryBudget } from '../memory/memory-budget.ts';
 import { colourStyle, plainStyle, type Style } from '../report/text-layout.ts';
 
 const INTERRUPTED = 130;
@@ -17,6 +18,8 @@ export interface OutputOptions {
   json?: boolean;
   quiet?: boolean;
   progress?: boolean;
+  /** Bytes. */
+  maxMemory?: number;
 }
 
 export class Session {
@@ -28,6 +31,8 @@ export class Session {
   private interruptHandler: (() => void) | undefined;
   private output: OutputOptions = {};
   private progressShown = '';
+  /** What this run may allocate. */
+  budget = new MemoryBudget();
 
   constructor(program: readonly string[] | undefined) {
     this.program = program;
@@ -66,6 +71,7 @@ export class Session {
 
   useOutput(options: OutputOptions): void {
     this.output = options;
+    this.budget = new MemoryBudget({ maxBytes: options.maxMemory });
   }
 
   /** Prints a report: its data with `--json` (one line), else its text, which ends with a line break. */

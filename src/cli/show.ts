@@ -4,10 +4,11 @@ import type { Command } from 'commander';
 import { computeDominators, computeRetainedSizes } from '../analysis/dominators.ts';
 import { findPath } from '../analysis/path-steps.ts';
 import { computePathTree } from '../analysis/paths.ts';
+import { requireAnalysisRoom } from '../capture/analysis-room.ts';
 import { buildReverseEdges } from '../graph/reverse-edges.ts';
 import { buildShowReport, formatShow } from '../report/show-report.ts';
 import { requireNodeAt } from './object-query.ts';
-import { addExamples, addOutputOptions, parseAddress, parseWholeNumber } from './options.ts';
+import { addExamples, addTargetOptions, parseAddress, parseWholeNumber } from './options.ts';
 import type { OutputOptions, Session } from './session.ts';
 import { loadGraph, parseTarget, TARGET_HELP } from './target.ts';
 
@@ -31,7 +32,7 @@ export function addShowCommand(program: Command, session: Session): void {
       session.useOutput(options);
       return showObject(target, address, options, session);
     });
-  addOutputOptions(command);
+  addTargetOptions(command);
   addExamples(command, [
     'leakscope show 4242 0x7f3a2c1d9e50',
     'leakscope show before.lscope 0x7f3a2c1d9e50 --json',
@@ -46,6 +47,7 @@ async function showObject(
 ): Promise<void> {
   const graph = await loadGraph(parseTarget(target), session);
   const node = requireNodeAt(graph, address);
+  requireAnalysisRoom(graph, session.budget);
   session.progress('computing retained sizes and paths');
   const report = buildShowReport(graph, node, {
     reverse: buildReverseEdges(graph),

@@ -3,7 +3,7 @@
 import type { Command } from 'commander';
 import { buildStacksReport, formatStacks } from '../report/stacks-report.ts';
 import { loadExecution } from './execution-target.ts';
-import { addExamples, addOutputOptions } from './options.ts';
+import { addExamples, addTargetOptions } from './options.ts';
 import type { OutputOptions, Session } from './session.ts';
 import { TARGET_HELP } from './target.ts';
 
@@ -21,7 +21,7 @@ export function addStacksCommand(program: Command, session: Session): void {
       session.useOutput(options);
       return runStacks(target, options, session);
     });
-  addOutputOptions(command);
+  addTargetOptions(command);
   addExamples(command, [
     'leakscope stacks 4242',
     'leakscope stacks 4242 --locals',

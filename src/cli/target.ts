@@ -71,16 +71,24 @@ export async function capturePid(
       // Sizes are the same in all commands: with the C memory that objects own.
       native: true,
       ...options,
-      signal: session.signal,
-      onProgress: showProgressOn(session),
+      ...captureOptionsOf(session),
     });
   } finally {
     capture.close();
   }
 }
 
+/** What a capture is to know of this run: when to stop, what it may allocate, whom to tell how far it is. */
+export const captureOptionsOf = (
+  session: Session,
+): Required<Pick<CaptureOptions, 'signal' | 'budget' | 'onProgress'>> => ({
+  signal: session.signal,
+  budget: session.budget,
+  onProgress: showProgressOn(session),
+});
+
 /** The progress of a capture as text: its phase, and how many objects it has met. */
-export const showProgressOn =
+const showProgressOn =
   (session: Session) =>
   (phase: string, done: number): void =>
     session.progress(done > 0 ? `${phase}: ${formatNumberOf(done, 'object')}` : phase);

@@ -4,7 +4,7 @@ import type { Command } from 'commander';
 import { computeTasks } from '../analysis/tasks.ts';
 import { buildTasksReport, formatTasks } from '../report/tasks-report.ts';
 import { loadExecution } from './execution-target.ts';
-import { addExamples, addOutputOptions, parseWholeNumber } from './options.ts';
+import { addExamples, addTargetOptions, parseWholeNumber } from './options.ts';
 import type { OutputOptions, Session } from './session.ts';
 import { TARGET_HELP } from './target.ts';
 
@@ -24,7 +24,7 @@ export function addTasksCommand(program: Command, session: Session): void {
       session.useOutput(options);
       return runTasks(target, options, session);
     });
-  addOutputOptions(command);
+  addTargetOptions(command);
   addExamples(command, [
     'leakscope tasks 4242',
     'leakscope tasks 4242 --all',

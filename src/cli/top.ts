@@ -3,9 +3,10 @@
 import { type Command, Option } from 'commander';
 import { computeDominators, computeRetainedSizes } from '../analysis/dominators.ts';
 import { computeRetainedByType } from '../analysis/retained-by-type.ts';
+import { requireAnalysisRoom } from '../capture/analysis-room.ts';
 import type { TopReport } from '../report/schemas.ts';
 import { buildTopReport, formatTop, type TopOrder } from '../report/top-report.ts';
-import { addExamples, addOutputOptions, parseWholeNumber } from './options.ts';
+import { addExamples, addTargetOptions, parseWholeNumber } from './options.ts';
 import type { OutputOptions, Session } from './session.ts';
 import { loadGraph, parseTarget, TARGET_HELP } from './target.ts';
 
@@ -29,7 +30,7 @@ export function addTopCommand(program: Command, session: Session): void {
       session.useOutput(options);
       return runTop(target, options, session);
     });
-  addOutputOptions(command);
+  addTargetOptions(command);
   addExamples(command, [
     'leakscope top 4242',
     'leakscope top 4242 --by count --limit 50',
@@ -49,6 +50,7 @@ export async function buildTop(
   session: Session,
 ): Promise<TopReport> {
   const graph = await loadGraph(parseTarget(target), session);
+  requireAnalysisRoom(graph, session.budget);
   session.progress('computing retained sizes');
   const tree = computeDominators(graph);
   const retainedSize = computeRetainedSizes(tree, graph.allocatedSize);

@@ -17,6 +17,7 @@ import type { LiveTarget } from './freeze.ts';
 import { waitMs } from './guard-process.ts';
 import type { LiveMemory } from './live-memory.ts';
 import { decodeMappings, findMapsText, type Mapping, Pagemap } from './mappings.ts';
+import type { MemoryBudget } from './memory-budget.ts';
 import { allocateImageStorage, MemoryImage, PAGE_SIZE, type PageRun } from './memory-image.ts';
 import { findPssBytes, findRssBytes } from './process-status.ts';
 import { readThreadNames, readThreadStates, type ThreadState } from './threads.ts';
@@ -46,6 +47,8 @@ export interface CopyOptions {
   check?: (memory: LiveMemory) => boolean;
   /** Whether to ask for the proportional set as well: some 30 ms of the pause per GB. Default false. */
   wantsPss?: boolean;
+  /** Asked before room for the copy is made. */
+  budget?: MemoryBudget | undefined;
 }
 
 export interface LiveCopy {
@@ -90,6 +93,7 @@ interface Copier {
   mapsText: string;
   mappings: Mapping[];
   wantsPss: boolean;
+  budget: MemoryBudget | undefined;
 }
 
 /** What a stop of the target brought. */
@@ -111,7 +115,7 @@ interface FrozenState {
 
 /**
  * Copies a process. Synchronous; takes about 0.3 s per GB before the stop. Throws AccessError when the target ends or
- * cannot be stopped, UnsupportedError above 16 GiB.
+ * cannot be stopped, UnsupportedError above 16 GiB or what the budget has left.
  */
 export function copyLive(target: LiveTarget, options: CopyOptions = {}): LiveCopy {
   const { pid } = target;
@@ -122,7 +126,17 @@ export function copyLive(target: LiveTarget, options: CopyOptions = {}): LiveCop
   const pagemap = Pagemap.open(pid);
   const findSkipped = options.findSkipped ?? (() => []);
   const wantsPss = options.wantsPss === true;
-  const copier: Copier = { target, pagemap, files, findSkipped, mapsText, mappings, wantsPss };
+  const { budget } = options;
+  const copier: Copier = {
+    target,
+    pagemap,
+    files,
+    findSkipped,
+    mapsText,
+    mappings,
+    wantsPss,
+    budget,
+  };
   try {
     return copyWith(copier, options.check);
   } finally {
@@ -134,7 +148,7 @@ export function copyLive(target: LiveTarget, options: CopyOptions = {}): LiveCop
 function copyWith(copier: Copier, check: CopyOptions['check']): LiveCopy {
   const { target, files } = copier;
   for (const mapping of copier.mappings) files.isElf(mapping);
-  let storage = makeRoom(layOut(copier, copier.mappings, undefined).pageCount, target.pid);
+  let storage = makeRoom(layOut(copier, copier.mappings, undefined).pageCount, copier);
   let totalPauseMs = 0;
   let growths = 0;
   for (let tries = 1; ; tries++) {
@@ -146,7 +160,7 @@ function copyWith(copier: Copier, check: CopyOptions['check']): LiveCopy {
     if (value.kind === 'bad moment') waitMs(Math.min(tries, 5));
     else if (value.kind === 'no room') {
       if (++growths > MAX_GROWTHS) throw growsTooFast(target.pid);
-      storage = makeRoom(value.pageCount, target.pid);
+      storage = makeRoom(value.pageCount, copier);
     } else {
       return finishCopy(copier, storage, value, { pauseMs, totalPauseMs, tries });
     }
@@ -296,7 +310,7 @@ function fillFromFiles(
   return runs;
 }
 
-function makeRoom(pageCount: number, pid: number): Uint32Array {
+function makeRoom(pageCount: number, { target: { pid }, budget }: Copier): Uint32Array {
   if (pageCount > MAX_PAGES) {
     throw new UnsupportedError({
       fact: `Cannot copy process ${pid}`,
@@ -305,8 +319,14 @@ function makeRoom(pageCount: number, pid: number): Uint32Array {
     });
   }
   const slack = Math.ceil(pageCount / 50) + SLACK_PAGES;
-  return allocateImageStorage(Math.min(pageCount + slack, MAX_PAGES) + 1);
+  const withSlack = Math.min(pageCount + slack, MAX_PAGES) + 1;
+  const copyBytes = withSlack * PAGE_SIZE;
+  budget?.require(copyBytes, `copy process ${pid}`, estimateHuntBytes(copyBytes));
+  return allocateImageStorage(withSlack);
 }
+
+/** What a hunt allocates in all on a heap of small objects, by measurement at 1 to 50 million. */
+export const estimateHuntBytes = (copyBytes: number): number => 64e6 + 4 * copyBytes;
 
 function readMapsText(pid: number): string {
   const text = findMapsText(pid);

@@ -4,6 +4,8 @@
 import { setImmediate } from 'node:timers/promises';
 import { assert } from '../base/assert.ts';
 import { UsageError } from '../base/errors.ts';
+import { requireAnalysisRoom } from '../capture/analysis-room.ts';
+import type { CaptureOptions } from '../capture/capture-heap.ts';
 import { readSnapshotFile } from '../capture/snapshot-file.ts';
 import type { HeapGraph } from '../graph/heap-graph.ts';
 import { EvidenceCollector, type RssSample } from '../report/evidence.ts';
@@ -15,6 +17,8 @@ const START_TOLERANCE_SECONDS = 5;
 
 export interface HuntFilesOptions {
   signal: AbortSignal;
+  /** What the hunt may allocate. */
+  budget?: CaptureOptions['budget'];
   onProgress(text: string): void;
 }
 
@@ -24,7 +28,7 @@ export interface HuntFilesOptions {
  */
 export async function huntFiles(
   paths: readonly string[],
-  { signal, onProgress }: HuntFilesOptions,
+  { signal, budget, onProgress }: HuntFilesOptions,
 ): Promise<HuntReport> {
   const collector = new EvidenceCollector();
   const rss: RssSample[] = [];
@@ -37,6 +41,7 @@ export async function huntFiles(
     const graph = readSnapshotFile(path);
     const { capture } = graph;
     if (before !== undefined) refuseUnlessLater(before, capture, paths[i - 1], path);
+    requireAnalysisRoom(graph, budget);
     collector.add(graph);
     rss.push({ at: capture.at, bytes: capture.rssBytes });
     before = capture;

@@ -3,7 +3,8 @@
 
 import { assert } from '../base/assert.ts';
 import { AccessError } from '../base/errors.ts';
-import { type LiveCapture, openCapture } from '../capture/capture-heap.ts';
+import { requireAnalysisRoom } from '../capture/analysis-room.ts';
+import { type CaptureOptions, type LiveCapture, openCapture } from '../capture/capture-heap.ts';
 import type { HeapGraph } from '../graph/heap-graph.ts';
 import { EvidenceCollector, type RssSample } from '../report/evidence.ts';
 import type { HuntReport } from '../report/schemas.ts';
@@ -21,6 +22,8 @@ export interface HuntOptions {
   /** Captures, at least 2: one round fewer. */
   snapshots: number;
   signal: AbortSignal;
+  /** What the hunt may allocate. */
+  budget?: CaptureOptions['budget'];
   onProgress(text: string): void;
 }
 
@@ -75,6 +78,7 @@ async function captureRounds(
     );
     try {
       const { graph, beganAt } = await captureWithRetries(live, i, collector, options);
+      requireAnalysisRoom(graph, options.budget);
       collector.add(graph);
       // A capture that came late (it was tried again) does not make the next round a short one.
       dueAt = beganAt + everySeconds * 1000;
@@ -93,7 +97,7 @@ async function captureWithRetries(
   live: CaptureSource,
   index: number,
   collector: EvidenceCollector,
-  { snapshots, signal, onProgress }: HuntOptions,
+  { snapshots, signal, budget, onProgress }: HuntOptions,
 ): Promise<{ graph: HeapGraph; beganAt: number }> {
   const title = `capture ${index + 1} of ${snapshots}`;
   for (let retry = 0; ; retry++) {
@@ -102,6 +106,7 @@ async function captureWithRetries(
       const graph = await live.capture({
         native: true,
         signal,
+        budget,
         onProgress: (phase, done) =>
           onProgress(`${title}: ${phase}${done > 0 ? ` ${done} objects` : ''}`),
       });
