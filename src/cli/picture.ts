@@ -1,10 +1,9 @@
 // DOT to SVG or PNG in a worker thread with a time limit. Everything it needs comes with leakscope's own dependencies:
 // neither Graphviz nor fonts have to be installed.
 
-import { createRequire } from 'node:module';
-import { pathToFileURL } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { UnsupportedError } from '../base/errors.ts';
+import { workerFileOf } from '../watch/worker-file.ts';
 import type { PictureJob } from './picture-worker.ts';
 
 const TIME_LIMIT_MS = 30_000;
@@ -16,7 +15,7 @@ export async function renderPicture(
   timeLimitMs = TIME_LIMIT_MS,
 ): Promise<Uint8Array> {
   signal.throwIfAborted();
-  const worker = new Worker(workerFile(), { workerData: job });
+  const worker = new Worker(workerFileOf('picture-worker', import.meta.url), { workerData: job });
   let isTooLong = false;
   let giveUp: (() => void) | undefined;
   // Not AbortSignal.timeout in AbortSignal.any: Node.js 20 may collect such a signal before it fires.
@@ -44,16 +43,3 @@ const takesTooLong = (timeLimitMs: number): UnsupportedError =>
     reason: `Graphviz took longer than ${timeLimitMs / 1000} s`,
     next: 'Draw less (--depth 2 --fan-out 5), or write DOT (-o x.dot) and lay it out with another program.',
   });
-
-function workerFile(): URL {
-  if (!import.meta.url.endsWith('.ts')) return new URL('./picture-worker.js', import.meta.url);
-  // In the source tree the worker is TypeScript, and tsx does not reach into threads by itself.
-  const loader = pathToFileURL(
-    createRequire(import.meta.url)
-      .resolve('tsx/esm/api')
-      .replace(/\.cjs$/, '.mjs'),
-  ).href;
-  const file = new URL('./picture-worker.ts', import.meta.url).href;
-  const text = `import { register } from '${loader}'; register(); await import('${file}');`;
-  return new URL(`data:text/javascript,${encodeURIComponent(text)}`);
-}

@@ -3,6 +3,7 @@ import { drawGraph } from '../../tests/support/drawn-graph.ts';
 import { AccessError } from '../base/errors.ts';
 import type { HeapGraph } from '../graph/heap-graph.ts';
 import { type CaptureSource, huntLive } from './hunt.ts';
+import { startJudgeThread } from './hunt-judge.ts';
 
 const refused = (): AccessError =>
   new AccessError({ fact: 'no capture', reason: 'a thread did not stop', next: 'try again' });
@@ -68,4 +69,61 @@ test('a first capture that fails ends the hunt at once', async () => {
 
   await expect(huntLive(live, options(4))).rejects.toThrow(AccessError);
   expect(live.attempts).toHaveLength(1);
+});
+
+/** Three captures of a dict that grows by ten strings each time, and the report on them. */
+async function huntGrowing(largeHeapNodes: number, signal = new AbortController().signal) {
+  let round = 0;
+  const live: CaptureSource = {
+    python: '3.12.1',
+    isAlive: true,
+    findRssBytes: () => 100e6 + round * 1e6,
+    capture: async () => {
+      const count = 100 + 10 * round++;
+      const names = Array.from({ length: count }, (_, i) => `s${i}`);
+      const items = names.map((name, i) => `[${i}] -> ${name}`).join(', ');
+      const lines = ['root module app -> app', 'app: module 64 .cache -> cache'];
+      lines.push(`cache: list 64 ${items}`, ...names.map((name) => `${name}: str 50000`));
+      const { graph } = drawGraph(lines.join('\n'));
+      const at = new Date(1.7e12 + round * 1000).toISOString();
+      const native = undefined;
+      return { ...graph, native, capture: { ...graph.capture, at, rssBytes: 1e8, coverage: 1 } };
+    },
+  };
+  const progress: string[] = [];
+  const report = await huntLive(live, {
+    ...options(4),
+    signal,
+    everySeconds: 0,
+    largeHeapNodes,
+    onProgress: (text) => progress.push(text),
+  });
+  return { ...report, rss: undefined };
+}
+
+test('a thread of its own comes to the same report', async () => {
+  const [here, there] = [await huntGrowing(Number.POSITIVE_INFINITY), await huntGrowing(0)];
+
+  expect(there).toEqual(here);
+  expect(here.suspects.map(({ type, count }) => `${type} ${count}`)).toEqual(['str 30']);
+});
+
+test('a hunt that is stopped while its thread compares ends at once', async () => {
+  const controller = new AbortController();
+  const hunt = huntGrowing(0, controller.signal);
+  setTimeout(() => controller.abort(new Error('stopped by the user')), 50);
+
+  await expect(hunt).rejects.toThrow('stopped by the user');
+});
+
+test('an error in the thread is the error of the hunt', async () => {
+  const judge = startJudgeThread();
+  try {
+    const { graph } = drawGraph('root module app -> app');
+    await judge.add({ ...graph, rootNode: undefined as never });
+    await expect(judge.settle()).rejects.toThrow(TypeError);
+    await expect(judge.finish([], 1)).rejects.toThrow(TypeError);
+  } finally {
+    await judge.close();
+  }
 });

@@ -1,14 +1,13 @@
 // A hunt over time: captures of one process at equal distances, its resident set in between, and the verdict on them.
 // What the verdict is made of is in report/verdict.ts; here is only when to look.
 
-import { assert } from '../base/assert.ts';
-import { AccessError } from '../base/errors.ts';
+import { AccessError, UnsupportedError } from '../base/errors.ts';
 import { requireAnalysisRoom } from '../capture/analysis-room.ts';
 import { type CaptureOptions, type LiveCapture, openCapture } from '../capture/capture-heap.ts';
 import type { HeapGraph } from '../graph/heap-graph.ts';
-import { EvidenceCollector, type RssSample } from '../report/evidence.ts';
+import type { RssSample } from '../report/evidence.ts';
 import type { HuntReport } from '../report/schemas.ts';
-import { judgeHunt } from '../report/verdict.ts';
+import { type HuntJudge, LARGE_HEAP_NODES, makeJudge, startJudgeThread } from './hunt-judge.ts';
 
 const SAMPLE_MS = 250;
 /** How often a capture that failed is tried again before the hunt is given up, and after how long. */
@@ -25,6 +24,8 @@ export interface HuntOptions {
   /** What the hunt may allocate. */
   budget?: CaptureOptions['budget'];
   onProgress(text: string): void;
+  /** Objects from which on captures are compared in a thread of its own; for tests. */
+  largeHeapNodes?: number;
 }
 
 /**
@@ -51,54 +52,67 @@ export async function huntLive(live: CaptureSource, options: HuntOptions): Promi
     if (bytes !== undefined && bytes > 0) rss.push({ at: new Date().toISOString(), bytes });
   };
   const timer = setInterval(sample, SAMPLE_MS);
+  let judge: HuntJudge | undefined;
   try {
     sample();
-    const collector = new EvidenceCollector();
-    await captureRounds(live, collector, options);
+    const first = await captureWithRetries(live, 0, undefined, options);
+    const isLarge = first.graph.nodeCount >= (options.largeHeapNodes ?? LARGE_HEAP_NODES);
+    judge = isLarge ? startJudgeThread() : makeJudge();
+    await captureRounds(live, first, judge, options);
     sample();
     options.onProgress('comparing the captures');
-    const evidence = collector.finish(rss, options.snapshots);
-    assert(evidence !== undefined, 'a hunt has at least one capture');
-    return judgeHunt(evidence);
+    return await untilAborted(judge.finish(rss, options.snapshots), options.signal);
   } finally {
     clearInterval(timer);
+    await judge?.close();
   }
+}
+
+interface TimedCapture {
+  graph: HeapGraph;
+  /** Of `performance.now`. */
+  beganAt: number;
 }
 
 async function captureRounds(
   live: CaptureSource,
-  collector: EvidenceCollector,
+  first: TimedCapture,
+  judge: HuntJudge,
   options: HuntOptions,
 ): Promise<void> {
   const { snapshots, everySeconds, signal, onProgress } = options;
-  let dueAt = performance.now();
-  for (let i = 0; i < snapshots; i++) {
+  let capture = first;
+  for (let count = 1; ; count++) {
+    requireAnalysisRoom(capture.graph, options.budget);
+    await untilAborted(judge.add(capture.graph), signal);
+    if (count === snapshots) return;
+    // A capture that came late (it was tried again) does not make the next round a short one.
+    const dueAt = capture.beganAt + everySeconds * 1000;
     await sleepUntil(dueAt, signal, (seconds) =>
-      onProgress(`Python ${live.python}, capture ${i + 1} of ${snapshots} in ${seconds} s`),
+      onProgress(`Python ${live.python}, capture ${count + 1} of ${snapshots} in ${seconds} s`),
     );
     try {
-      const { graph, beganAt } = await captureWithRetries(live, i, collector, options);
-      requireAnalysisRoom(graph, options.budget);
-      collector.add(graph);
-      // A capture that came late (it was tried again) does not make the next round a short one.
-      dueAt = beganAt + everySeconds * 1000;
+      capture = await captureWithRetries(live, count, judge, options);
     } catch (error) {
-      if (!(error instanceof AccessError) || collector.captureCount < FEWEST_CAPTURES) throw error;
+      if (!(error instanceof AccessError) || count < FEWEST_CAPTURES) throw error;
       const { reason } = error.text;
-      collector.noteEnd(live.isAlive ? `capture ${i + 1} failed (${reason})` : 'the process ended');
-      onProgress(`no more captures after ${collector.captureCount}`);
-      break;
+      judge.noteEnd(live.isAlive ? `capture ${count + 1} failed (${reason})` : 'the process ended');
+      onProgress(`no more captures after ${count}`);
+      return;
     }
   }
 }
 
-/** A later capture that fails on a process that lives (a thread that did not stop, say) is not the end of a long hunt. */
+/**
+ * A later capture that fails on a process that lives (a thread that did not stop, say) is not the end of a long hunt, nor is
+ * one without room as long as the capture before is still being compared.
+ */
 async function captureWithRetries(
   live: CaptureSource,
   index: number,
-  collector: EvidenceCollector,
+  judge: HuntJudge | undefined,
   { snapshots, signal, budget, onProgress }: HuntOptions,
-): Promise<{ graph: HeapGraph; beganAt: number }> {
+): Promise<TimedCapture> {
   const title = `capture ${index + 1} of ${snapshots}`;
   for (let retry = 0; ; retry++) {
     const beganAt = performance.now();
@@ -112,12 +126,32 @@ async function captureWithRetries(
       });
       return { graph, beganAt };
     } catch (error) {
-      const isLast = index === 0 || retry === RETRIES || !live.isAlive;
+      if (error instanceof UnsupportedError && judge?.isBusy === true) {
+        onProgress(`${title}: waits until the one before is compared`);
+        await untilAborted(judge.settle(), signal);
+        continue;
+      }
+      const isLast = judge === undefined || retry === RETRIES || !live.isAlive;
       if (!(error instanceof AccessError) || isLast) throw error;
       onProgress(`${title}: ${error.text.reason}; trying again`);
-      collector.noteRetry(index, error.text.reason);
+      judge.noteRetry(index, error.text.reason);
       await sleep(RETRY_MS, signal);
     }
+  }
+}
+
+/** What `work` gives, or the signal's reason as soon as that is aborted. */
+async function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  signal.throwIfAborted();
+  let abort = () => {};
+  const aborted = new Promise<never>((_, reject) => {
+    abort = () => reject(signal.reason);
+    signal.addEventListener('abort', abort, { once: true });
+  });
+  try {
+    return await Promise.race([work, aborted]);
+  } finally {
+    signal.removeEventListener('abort', abort);
   }
 }
 

@@ -10,6 +10,7 @@ import { onePythonPerMinor, type RunningPython, startPython } from '../support/p
 const PROGRAM = fileURLToPath(new URL('../bench/heap.py', import.meta.url));
 const OBJECTS = 1_200_000;
 const REPORT_PEAK = `data:text/javascript,${encodeURIComponent(
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: it is the text of a program.
   "import { writeSync } from 'node:fs'; process.on('exit', () => writeSync(2, `peak ${process.resourceUsage().maxRSS * 1024}`));",
 )}`;
 
