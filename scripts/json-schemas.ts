@@ -8,6 +8,7 @@ import { ledgerSchema } from '../src/report/ledger-schema.ts';
 import { nativeSchema } from '../src/report/native-schema.ts';
 import { nativeSitesSchemas } from '../src/report/native-sites-schema.ts';
 import { reportSchemas } from '../src/report/schemas.ts';
+import { watchSchema } from '../src/report/watch-schema.ts';
 
 /** [`hunt@1`, JSON text] for every report. */
 export function formatJsonSchemas(): [name: string, text: string][] {
@@ -19,6 +20,7 @@ export function formatJsonSchemas(): [name: string, text: string][] {
     'console@1': consoleSchema,
     'stacks@1': stacksSchema,
     'tasks@1': tasksSchema,
+    'watch@1': watchSchema,
     ...nativeSitesSchemas,
   };
   return Object.entries(all).map(([name, schema]) => {

@@ -95,6 +95,7 @@ const DEBIAN_TOOLS: Record<string, string> = {
   'g++': 'g++',
   gcc: 'gcc',
   heaptrack: 'heaptrack',
+  prometheus: 'prometheus',
   setpriv: 'util-linux',
   unshare: 'util-linux',
   valgrind: 'valgrind libc6-dbg',

@@ -32,6 +32,7 @@ const COMMANDS: Record<string, () => Promise<(program: Command, session: Session
   heaptrack: async () => (await import('./heaptrack.ts')).addHeaptrackCommand,
   console: async () => (await import('./console.ts')).addConsoleCommand,
   run: async () => (await import('./run.ts')).addRunCommand,
+  watch: async () => (await import('./watch.ts')).addWatchCommand,
   demo: async () => (await import('./demo.ts')).addDemoCommand,
 };
 

@@ -8,6 +8,7 @@
 import { explainFileError, type WholeFileOptions } from '../capture/whole-file.ts';
 import { MemoryBudget } from '../memory/memory-budget.ts';
 import { colourStyle, plainStyle, type Style } from '../report/text-layout.ts';
+import { sleep } from '../watch/sleep.ts';
 
 const INTERRUPTED = 130;
 /** As for an output file that cannot be written. */
@@ -122,20 +123,7 @@ export class Session {
   }
 
   /** Resolves after `ms`, rejects with the abort reason when the user stops leakscope. */
-  async sleep(ms: number): Promise<void> {
-    this.signal.throwIfAborted();
-    await new Promise<void>((resolve, reject) => {
-      const onAbort = () => {
-        clearTimeout(timer);
-        reject(this.signal.reason);
-      };
-      const timer = setTimeout(() => {
-        this.signal.removeEventListener('abort', onAbort);
-        resolve();
-      }, ms);
-      this.signal.addEventListener('abort', onAbort, { once: true });
-    });
-  }
+  sleep = (ms: number): Promise<void> => sleep(ms, this.signal);
 
   /** Ends the process once what was printed has left it. */
   async finish(): Promise<never> {

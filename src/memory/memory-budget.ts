@@ -1,22 +1,18 @@
 // How much memory leakscope itself may take: what `--max-memory` allows, and what the machine and our control group have
 // left. A reader that drives its machine out of memory may get the very process killed that it was to explain, so whoever
-// is about to allocate much asks here first. Sources: Documentation/filesystems/proc.rst (MemAvailable),
-// Documentation/admin-guide/cgroup-v2.rst, cgroup-v1/memory.rst.
+// is about to allocate much asks here first. Source: Documentation/filesystems/proc.rst (MemAvailable).
 //
 // What is counted is the resident set of this process. Not handled: overcommit limits, limits of address space (ulimit -v).
 
-import { readFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { UnsupportedError } from '../base/errors.ts';
 import { formatBytes } from '../base/format.ts';
+import { type FindText, findFileText, findGroupUsage, listMemoryGroups } from './control-groups.ts';
 
 /** Room that is kept: the pages of others come and go while we work, and so does what is not asked for here. */
 const RESERVE_SHARE = 0.05;
 const MAX_RESERVE_BYTES = 256e6;
-/** No group is nested deeper. */
-const MAX_GROUPS = 32;
 
 /** Bytes that may still be allocated, and by whose word: completes "and 1.2 GB are left ...". */
 export interface MemoryRoom {
@@ -105,77 +101,45 @@ const withReserve = (available: number, total: number): number =>
 
 function findSystemRooms(): MemoryRoom[] {
   const rooms: MemoryRoom[] = [];
-  const machine = findMachineRoom(findText('/proc/meminfo') ?? '');
+  const machine = findMachineRoom(findFileText('/proc/meminfo') ?? '');
   if (machine !== undefined) rooms.push({ bytes: machine, of: 'on this machine' });
-  const group = findGroupRoom(findText('/proc/self/cgroup') ?? '', findText);
+  const group = findGroupRoom(findFileText('/proc/self/cgroup') ?? '', findFileText);
   if (group !== undefined) rooms.push(group);
   return rooms;
 }
 
 /** Bytes that the text of /proc/meminfo leaves; undefined on a kernel that does not tell. */
 export function findMachineRoom(meminfo: string): number | undefined {
+  const machine = findMachineBytes(meminfo);
+  return machine === undefined
+    ? undefined
+    : withReserve(machine.availableBytes, machine.totalBytes);
+}
+
+/** What the machine has in all, and what it could still give out; undefined on a kernel that does not tell. */
+export function findMachineBytes(
+  meminfo: string,
+): { totalBytes: number; availableBytes: number } | undefined {
   const field = (name: string) =>
     Number(new RegExp(`^${name}: +(\\d+) kB$`, 'm').exec(meminfo)?.[1] ?? Number.NaN) * 1024;
-  const room = withReserve(field('MemAvailable'), field('MemTotal'));
-  return Number.isNaN(room) ? undefined : room;
+  const [totalBytes, availableBytes] = [field('MemTotal'), field('MemAvailable')];
+  return Number.isNaN(totalBytes + availableBytes) ? undefined : { totalBytes, availableBytes };
 }
 
 /** The tightest of the control groups that the text of /proc/self/cgroup names; undefined where none has a limit. */
-export function findGroupRoom(
-  membership: string,
-  find: (path: string) => string | undefined,
-): MemoryRoom | undefined {
+export function findGroupRoom(membership: string, find: FindText): MemoryRoom | undefined {
   let tightest: MemoryRoom | undefined;
-  for (const line of membership.split('\n')) {
-    const match = /^\d+:([^:]*):(\/.*)$/.exec(line);
-    if (match === null) continue;
-    const [, controllers, path] = match;
-    const isV2 = controllers === '';
-    if (!isV2 && !controllers.split(',').includes('memory')) continue;
-    const top = isV2 ? '/sys/fs/cgroup' : '/sys/fs/cgroup/memory';
-    let group = path;
-    for (let i = 0; i < MAX_GROUPS; i++) {
-      const room = findRoomOfGroup(join(top, group), isV2, find);
-      if (room !== undefined && (tightest === undefined || room.bytes < tightest.bytes))
-        tightest = room;
-      if (group === '/') break;
-      group = dirname(group);
-    }
+  for (const group of listMemoryGroups(membership)) {
+    const usage = findGroupUsage(group, find);
+    if (usage?.maxBytes === undefined) continue;
+    const { maxBytes, currentBytes, fileBytes } = usage;
+    // Pages of files count as taken, and the kernel drops them when room is needed.
+    const bytes = withReserve(maxBytes - currentBytes + fileBytes, maxBytes);
+    if (tightest !== undefined && tightest.bytes <= bytes) continue;
+    tightest = {
+      bytes,
+      of: `in this control group (container), whose limit is ${formatBytes(maxBytes)}`,
+    };
   }
   return tightest;
-}
-
-function findRoomOfGroup(
-  folder: string,
-  isV2: boolean,
-  find: (path: string) => string | undefined,
-): MemoryRoom | undefined {
-  const names = isV2
-    ? { max: 'memory.max', current: 'memory.current', file: /^(?:in)?active_file (\d+)$/gm }
-    : {
-        max: 'memory.limit_in_bytes',
-        current: 'memory.usage_in_bytes',
-        file: /^total_(?:in)?active_file (\d+)$/gm,
-      };
-  const max = Number(find(join(folder, names.max)) ?? Number.NaN);
-  const current = Number(find(join(folder, names.current)) ?? Number.NaN);
-  // "max", and what version 1 writes for it: about 2^63.
-  if (!(max < 2 ** 60) || Number.isNaN(current)) return undefined;
-  // Pages of files count as taken, and the kernel drops them when room is needed.
-  let files = 0;
-  for (const [, bytes] of (find(join(folder, 'memory.stat')) ?? '').matchAll(names.file)) {
-    files += Number(bytes);
-  }
-  return {
-    bytes: withReserve(max - current + Math.min(files, current), max),
-    of: `in this control group (container), whose limit is ${formatBytes(max)}`,
-  };
-}
-
-function findText(path: string): string | undefined {
-  try {
-    return readFileSync(path, 'utf8').trim();
-  } catch {
-    return undefined;
-  }
 }

@@ -8,6 +8,7 @@ import type { HeapGraph } from '../graph/heap-graph.ts';
 import type { RssSample } from '../report/evidence.ts';
 import type { HuntReport } from '../report/schemas.ts';
 import { type HuntJudge, LARGE_HEAP_NODES, makeJudge, startJudgeThread } from './hunt-judge.ts';
+import { sleep } from './sleep.ts';
 
 const SAMPLE_MS = 250;
 /** How often a capture that failed is tried again before the hunt is given up, and after how long. */
@@ -168,18 +169,4 @@ async function sleepUntil(
     onSecond(Math.ceil(leftMs / 1000));
     await sleep(Math.min(leftMs, 1000), signal);
   }
-}
-
-function sleep(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const abort = () => {
-      clearTimeout(timer);
-      reject(signal.reason);
-    };
-    const timer = setTimeout(() => {
-      signal.removeEventListener('abort', abort);
-      resolve();
-    }, ms);
-    signal.addEventListener('abort', abort, { once: true });
-  });
 }

@@ -22,7 +22,7 @@ const importTable: Record<string, readonly string[]> = {
   report: ['base', 'graph', 'analysis'],
   remote: ['base', 'memory', 'cpython'],
   tools: ['base', 'report'],
-  watch: ['base', 'graph', 'capture', 'analysis', 'report', 'remote', 'tools'],
+  watch: ['base', 'memory', 'graph', 'capture', 'analysis', 'report', 'remote', 'tools'],
   gate: ['base', 'capture', 'analysis', 'report', 'remote', 'tools'],
   server: everythingBut('cli', 'server'),
   web: ['base', 'report'],
