@@ -55,6 +55,28 @@ const collector = (enabled: boolean) => () => ({
   collector: { enabled, thresholds: [700, 10, 10], collections: undefined },
 });
 
+describe('growth in some rounds that stays', () => {
+  const judgeSteps = (...counts: number[]) =>
+    judge({ captures: counts.length, draw: (i) => holding(counts[i]) });
+
+  test.each([[[10, 400, 800, 800]], [[10, 400, 800, 800, 1200]], [[10, 10, 10, 800]]])(
+    'is not called healthy: %j',
+    (counts) => {
+      const report = judgeSteps(...counts);
+      expect(report.verdict).toBe('inconclusive');
+      expect(report.reasons.join()).toContain('most of it app.Ticket (+');
+      expect(report.nextMeasurement).toContain('a longer hunt under steady load');
+    },
+  );
+
+  test.each([[[10, 800, 800, 800]], [[10, 800, 100, 800]], [[10, 400, 800, 800, 800]]])(
+    'is what fills once, or comes and goes: %j',
+    (counts) => {
+      expect(judgeSteps(...counts).verdict).toBe('no-leak');
+    },
+  );
+});
+
 describe('a leak', () => {
   test('is told with its holder, its path, its rate and what to do', () => {
     const report = judge({ draw: (i) => holding(10 + i * 10) });

@@ -10,6 +10,7 @@ import {
   formatDuration,
   formatNumberOf,
   formatShare,
+  formatSignedCount,
   quoteForShell,
 } from '../base/format.ts';
 import { buildCycleSuspect } from './cycle-suspect.ts';
@@ -24,6 +25,11 @@ import { leakscopeVersion } from './version.ts';
 /** What all objects together take is known to the byte; it moves with what the program is doing. */
 const OBJECTS_NOISE_BYTES = 256 << 10;
 const OBJECTS_NOISE_SHARE = 0.005;
+/** Steps of growth that stay and are larger than this are no chance, though no round repeats them. */
+const STEP_BYTES = 1e6;
+const STEP_SHARE = 0.05;
+/** Of what was gained: what is given back in between, or gained in a round, and does not count. */
+const GIVEN_BACK_SHARE = 0.1;
 /** Two rounds may both grow by chance; three in a row of what stays do not. */
 const ROUNDS_NEEDED = 3;
 /** Of the growth. */
@@ -208,6 +214,14 @@ function decideWithoutLeak(
     const summary = 'Python objects grow, but no single place retains them in every round';
     return { verdict: 'inconclusive', summary, reasons, nextMeasurement: longer };
   }
+  const rounds = findUnfinishedRounds(objects);
+  if (rounds !== undefined && grown - warmUp > Math.max(STEP_BYTES, objects[0] * STEP_SHARE)) {
+    reasons.push(
+      `Python objects gained ${formatBytes(grown)} in ${rounds} of ${objects.length - 1} rounds and kept it${describeMostGrown(growth)}: a leak under uneven load does that, and so does a cache that has just filled`,
+    );
+    const summary = 'Python objects grew and stayed, but not in every round';
+    return { verdict: 'inconclusive', summary, reasons, nextMeasurement: longer };
+  }
   if (captures.some((capture) => capture.line.coverage < GOOD_COVERAGE)) {
     const summary = 'nothing was seen to leak, but too much of the heap was not understood';
     return { verdict: 'inconclusive', summary, reasons, nextMeasurement: longer };
@@ -225,6 +239,33 @@ function decideWithoutLeak(
     );
   }
   return { verdict: 'no-leak', summary, reasons, nextMeasurement: null };
+}
+
+/**
+ * Of bytes that were gained in steps and not given back: the number of rounds with a step, if the rounds without one since
+ * are fewer than half of all. What has filled up for good stands still for longer; undefined then, and for what comes and goes.
+ */
+function findUnfinishedRounds(bytes: readonly number[]): number | undefined {
+  const grown = bytes[bytes.length - 1] - bytes[0];
+  let highest = bytes[0];
+  let steps = 0;
+  let quiet = 0;
+  for (let i = 1; i < bytes.length; i++) {
+    if (highest - bytes[i] > grown * GIVEN_BACK_SHARE) return undefined;
+    highest = Math.max(highest, bytes[i]);
+    const isStep = bytes[i] - bytes[i - 1] > grown * GIVEN_BACK_SHARE;
+    steps += isStep ? 1 : 0;
+    quiet = isStep ? 0 : quiet + 1;
+  }
+  return quiet * 2 < bytes.length - 1 ? steps : undefined;
+}
+
+/** `, most of it __main__.Ticket (+2 400)`: the type that gained the most bytes. */
+function describeMostGrown({ types }: Growth): string {
+  const most = types[0];
+  if (most === undefined) return '';
+  const added = most.count[most.count.length - 1] - most.count[0];
+  return `, most of it ${most.typeName} (${formatSignedCount(added)})`;
 }
 
 /** A true leak may be small beside memory that was freed: what the resident set's growth mostly is must be said. */

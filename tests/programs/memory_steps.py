@@ -1,5 +1,5 @@
-"""Takes memory on demand: for each number on stdin as many megabytes of tickets in a list, `0` frees them; answers with what
-the kernel says of its memory: {"rss", "anonymous"}, in bytes.
+"""Takes memory on demand: for each number on stdin as many megabytes of tickets in a list, for `+` a tenth of one; `0` frees
+them. Answers with what the kernel says of its memory: {"rss", "anonymous"}, in bytes.
 
 The first line on stdout is JSON: {"pid"}. Ends when its stdin is closed.
 """
@@ -18,10 +18,10 @@ class Ticket:
 tickets = []
 
 
-def take(megabytes):
-    if megabytes == 0:
+def take(count):
+    if count == 0:
         tickets.clear()
-    for number in range(megabytes * 1400):
+    for number in range(count):
         tickets.append(Ticket(number))
 
 
@@ -34,5 +34,5 @@ def usage():
 
 print(json.dumps({"pid": os.getpid()}), flush=True)
 for line in sys.stdin:
-    take(int(line))
+    take(140 if line == "+\n" else 1400 * int(line))
     print(json.dumps(usage()), flush=True)
