@@ -19,7 +19,7 @@ import type { MallocHeap } from '../malloc/malloc-heap.ts';
 import { computeTrim } from '../malloc/trim.ts';
 import type { AddressRange } from '../memory/address-ranges.ts';
 import type { MappingResidency } from '../memory/copy-layout.ts';
-import { isFileMapping } from '../memory/mappings.ts';
+import { isFileMapping, isSharedMemory } from '../memory/mappings.ts';
 import { type MemoryImage, PAGE_SIZE } from '../memory/memory-image.ts';
 import type { BlockSpace } from './block-space.ts';
 import { type BlockMarks, Mark } from './mark-blocks.ts';
@@ -269,7 +269,7 @@ function addMappings(
   for (const { mapping, ownPages, filePages, swappedPages } of residency) {
     const pages = ownPages + filePages;
     const stack = stacks.find((each) => each.mapping === mapping);
-    if (!mapping.isPrivate) add(mapping.path || '[shared]', 'shared', pages * PAGE_SIZE);
+    if (isSharedMemory(mapping)) add(mapping.path || '[shared]', 'shared', pages * PAGE_SIZE);
     else if (isFileMapping(mapping) || mapping.path === '[vdso]') {
       add(mapping.path, 'fileBacked', pages * PAGE_SIZE);
     } else {

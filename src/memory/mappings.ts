@@ -89,6 +89,12 @@ export const isAnonymousMemory = ({ writable, isPrivate, inode, path }: Mapping)
   inode === 0 &&
   (path === '' || path === '[heap]' || path.startsWith('[anon'));
 
+const SHARED_MEMORY = /^\/(dev\/(zero$|shm\/)|memfd:|SYSV)/;
+
+/** Memory that processes share and no disk holds; a shared mapping of a file on disk is none. A tmpfs elsewhere is not told. */
+export const isSharedMemory = ({ isPrivate, inode, path }: Mapping): boolean =>
+  !isPrivate && (inode === 0 || SHARED_MEMORY.test(path));
+
 /** Entries read at once: 1 MiB of pagemap, 512 MiB of address space. */
 const PAGEMAP_CHUNK_ENTRIES = 1 << 17;
 

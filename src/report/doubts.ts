@@ -77,6 +77,13 @@ const SWEEPS: readonly Sweep[] = [
     at: 200,
     text: 'sqlite3 drops those of cursors that are gone each time it has made 200',
   },
+  {
+    // pandas/_libs/internals.pyx, BlockValuesRefs._clear_dead_references.
+    entries: 'weakref.ReferenceType',
+    owner: 'pandas._libs.internals.BlockValuesRefs',
+    at: 500,
+    text: 'pandas drops those of blocks that are gone when there are more than 500',
+  },
 ];
 
 /** Whether the list is short enough to be mostly what waits for the next sweep. */

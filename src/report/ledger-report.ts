@@ -42,7 +42,7 @@ export const ACCOUNT_TEXTS: Record<Account, string> = {
   mallocStuck: 'free in malloc, in shared pages',
   mallocOverhead: 'malloc itself',
   threadStacks: 'stacks of threads',
-  fileBacked: 'files (code, libraries)',
+  fileBacked: 'files (code, libraries, data)',
   shared: 'shared memory',
   otherAnonymous: 'other anonymous memory',
 };

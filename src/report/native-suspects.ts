@@ -57,13 +57,15 @@ export function buildNativeSuspects(context: NativeContext): {
   held: HeldByLost[];
 } {
   const lost = lostSuspects(context);
+  const mappings = mappingSuspects(context);
   const suspects = [
     ...lost.suspects,
     ...excessSuspects(context),
     ...threadSuspects(context),
-    ...mappingSuspects(context),
+    ...mappings.suspects,
   ];
   const { suspects: retained, findings } = retainedSuspects(context);
+  findings.push(...mappings.findings);
   return { suspects: [...suspects, ...retained], findings, held: lost.held };
 }
 
@@ -290,13 +292,23 @@ const MAPPING_TYPES: Record<string, string> = {
   '/dev/zero': 'anonymous shared memory',
 };
 
-function mappingSuspects(context: NativeContext): Suspect[] {
-  return findMappingGrowth(context.samples)
-    .filter(({ bytes }) => grownBy(bytes) >= LEAST_MAPPING_BYTES)
-    .map(({ name, account, counts, bytes }) =>
+function mappingSuspects(context: NativeContext): { suspects: Suspect[]; findings: Findings } {
+  const suspects: Suspect[] = [];
+  const findings: Findings = [];
+  for (const { name, account, counts, bytes } of findMappingGrowth(context.samples)) {
+    const grown = grownBy(bytes);
+    if (grown < LEAST_MAPPING_BYTES) continue;
+    const isMappedAgain = growsEveryRound(counts);
+    // More of a file's pages in memory is no leak: the file bounds them, and the kernel drops them when it needs room.
+    if (account === 'fileBacked' && !isMappedAgain) {
+      const text = `more of ${name} was read: pages of files, which the kernel drops when it needs room`;
+      findings.push({ kind: 'file-pages', bytes: grown, text });
+      continue;
+    }
+    suspects.push(
       makeSuspect(context, {
         kind: 'mappings',
-        measure: growsEveryRound(counts) ? 'mappings' : 'bytes',
+        measure: isMappedAgain ? 'mappings' : 'bytes',
         type: MAPPING_TYPES[name] ?? name,
         shape: `mappings of ${name}`,
         counts,
@@ -304,6 +316,8 @@ function mappingSuspects(context: NativeContext): Suspect[] {
         advice: adviseOnMappings(name, account, context),
       }),
     );
+  }
+  return { suspects, findings };
 }
 
 function adviseOnMappings(name: string, account: string, { facts }: NativeContext): string {

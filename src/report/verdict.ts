@@ -227,7 +227,7 @@ function decideWithoutLeak(
     return { verdict: 'inconclusive', summary, reasons, nextMeasurement: longer };
   }
   if (captures.length <= ROUNDS_NEEDED) {
-    const summary = `nothing grew in every round, but ${captures.length - 1} rounds are too few to tell`;
+    const summary = `nothing grew in every round, but ${formatNumberOf(captures.length - 1, 'round')} of comparison cannot tell`;
     return { verdict: 'inconclusive', summary, reasons, nextMeasurement: longer };
   }
   const moved = captures[captures.length - 1].line.rssBytes - captures[0].line.rssBytes;

@@ -3,7 +3,7 @@
 // still does its work; the second ends everything. Whatever happens, the group is killed and the folder removed.
 
 import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { UsageError } from '../base/errors.ts';
@@ -28,9 +28,13 @@ export interface ToolRun {
   /** The user pressed Ctrl-C. */
   readonly interrupted: boolean;
   readonly seconds: number;
+  /** Processes that it, or its descendants, had started, as far as they were seen: some live too shortly. */
+  readonly descendants: readonly number[];
 }
 
 const PROGRESS_MS = 500;
+/** Programs are slow under a tool: what they start lives longer than this. */
+const CHILDREN_MS = 50;
 
 /** A folder of its own that is gone when leakscope ends; the function removes it. */
 export function createWorkFolder(tool: string, host: ToolHost): { path: string; remove(): void } {
@@ -77,6 +81,8 @@ export async function runUnderTool(
   ];
   const seconds = () => (performance.now() - start) / 1000;
   const timer = setInterval(() => host.progress(describe(formatDuration(seconds()))), PROGRESS_MS);
+  const descendants = new Set<number>();
+  const childrenTimer = setInterval(() => addDescendants(pid, descendants), CHILDREN_MS);
   const onAbort = () => signalGroup(pid, 'SIGKILL');
   host.signal.addEventListener('abort', onAbort, { once: true });
   try {
@@ -84,13 +90,36 @@ export async function runUnderTool(
       (resolve) => child.once('exit', (...ending) => resolve(ending)),
     );
     host.signal.throwIfAborted();
-    return { pid, exitCode, signal, interrupted, seconds: seconds() };
+    return {
+      pid,
+      exitCode,
+      signal,
+      interrupted,
+      seconds: seconds(),
+      descendants: [...descendants],
+    };
   } finally {
     clearInterval(timer);
+    clearInterval(childrenTimer);
     host.signal.removeEventListener('abort', onAbort);
     // What the program itself had started and left behind.
     signalGroup(pid, 'SIGKILL');
     for (const undo of forget) undo();
+  }
+}
+
+/** Children of all threads, theirs, and so on: a few small reads. Without /proc/PID/task/TID/children there are none. */
+function addDescendants(pid: number, into: Set<number>): void {
+  try {
+    for (const thread of readdirSync(`/proc/${pid}/task`)) {
+      const text = readFileSync(`/proc/${pid}/task/${thread}/children`, 'utf8');
+      for (const child of text.split(' ').filter(Boolean).map(Number)) {
+        into.add(child);
+        addDescendants(child, into);
+      }
+    }
+  } catch {
+    // It has just ended.
   }
 }
 

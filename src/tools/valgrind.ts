@@ -147,7 +147,10 @@ function buildReport(
       otherErrors.set(kind, (otherErrors.get(kind) ?? 0) + count);
     }
   }
-  const complete = processes.every((each) => each.file.complete);
+  const unchecked = run.descendants.filter(
+    (pid) => !processes.some((each) => each.file.pid === pid),
+  );
+  const complete = unchecked.length === 0 && processes.every((each) => each.file.complete);
   const isPython = program.isPython || table.hasPython;
   const facts: SitesRun = {
     leakscope: leakscopeVersion,
@@ -168,7 +171,7 @@ function buildReport(
       seconds: run.seconds,
     },
     complete,
-    incomplete: complete ? undefined : explainIncomplete(processes, run),
+    incomplete: complete ? undefined : explainIncomplete(processes, run, unchecked, options),
     finalized: processes.every((each) => each.finalized),
     suppressed,
     otherErrors: [...otherErrors].map(([kind, count]) => ({ kind, count })),
@@ -180,6 +183,8 @@ function buildReport(
 function explainIncomplete(
   processes: readonly CheckedProcess[],
   run: ToolRun,
+  unchecked: readonly number[],
+  { traceChildren }: ValgrindOptions,
 ): { reason: string; next: string } {
   const main = processes.find((each) => each.file.pid === run.pid);
   if (run.signal !== null) {
@@ -192,6 +197,15 @@ function explainIncomplete(
     return {
       reason: 'the program replaced itself by another (exec) before its leak check',
       next: 'run it again with --trace-children, or name the other program',
+    };
+  }
+  if (unchecked.length > 0) {
+    const which = unchecked.length === 1 ? 'a process' : `${unchecked.length} processes`;
+    return {
+      reason: `${which} that the program started (${unchecked.slice(0, 5).join(', ')}) ran without a leak check`,
+      next: traceChildren
+        ? 'a fork that starts no program of its own is not checked: do its work in the main process, or start it with multiprocessing\'s "spawn"'
+        : 'run it again with --trace-children, or name the program itself and not its wrapper',
     };
   }
   return {
