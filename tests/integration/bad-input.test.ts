@@ -213,13 +213,15 @@ describe('a file that cannot be read', () => {
   });
 
   test('one that does not exist, and a folder, for every command', async () => {
-    for (const command of ['top', 'show', 'path', 'graph', 'growth', 'new']) {
+    const commands = ['top', 'show', 'path', 'graph', 'growth', 'new', 'info', 'verify', 'redact'];
+    for (const command of commands) {
       const rest = {
         show: ['0x1000'],
         graph: ['0x1000'],
         path: ['dict'],
         growth: [good],
         new: [good],
+        redact: ['-o', join(folder, 'never.lscope')],
       };
       const more = rest[command as keyof typeof rest] ?? [];
       expectError(await runCommand(command, join(folder, 'none'), ...more), 2, 'none');
@@ -231,7 +233,9 @@ describe('a file that cannot be read', () => {
     const file = join(folder, 'cut.lscope');
     copyFileSync(good, file);
     truncateSync(file, at < 1 ? Math.floor(statSync(good).size * at) : at);
-    expectError(await runCommand('top', file), 2, `Cannot read ${file}`, 'apture');
+    for (const command of ['top', 'info', 'verify']) {
+      expectError(await runCommand(command, file), 2, `Cannot read ${file}`, 'apture');
+    }
   });
 
   test('one with a changed byte', async () => {
@@ -240,7 +244,7 @@ describe('a file that cannot be read', () => {
       const file = damagedCopy('flipped.lscope', (bytes) => {
         bytes[at] ^= 0x10;
       });
-      expectError(await runCommand('top', file), 2, 'the snapshot is damaged');
+      expectError(await runCommand('verify', file), 2, 'the snapshot is damaged');
     }
   });
 
