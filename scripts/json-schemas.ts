@@ -8,6 +8,7 @@ import { ledgerSchema } from '../src/report/ledger-schema.ts';
 import { nativeSchema } from '../src/report/native-schema.ts';
 import { nativeSitesSchemas } from '../src/report/native-sites-schema.ts';
 import { reportSchemas } from '../src/report/schemas.ts';
+import { snapshotSchemas } from '../src/report/snapshot-schema.ts';
 import { watchSchema } from '../src/report/watch-schema.ts';
 
 /** [`hunt@1`, JSON text] for every report. */
@@ -22,6 +23,7 @@ export function formatJsonSchemas(): [name: string, text: string][] {
     'tasks@1': tasksSchema,
     'watch@1': watchSchema,
     ...nativeSitesSchemas,
+    ...snapshotSchemas,
   };
   return Object.entries(all).map(([name, schema]) => {
     const json = z.toJSONSchema(schema, {

@@ -8,6 +8,7 @@ import { findUnneededArenas } from '../cpython/arena-ranges.ts';
 import { findRuntime, type PythonRuntime, type RuntimeResult } from '../cpython/find-runtime.ts';
 import { areTablesLocked, findIsTracing } from '../cpython/tracemalloc-state.ts';
 import type { HeapGraph } from '../graph/heap-graph.ts';
+import { redactGraph } from '../graph/redact-graph.ts';
 import { type FoundAllocator, findAllocator } from '../malloc/allocators.ts';
 import { type BulkRange, findBulk, isStillBulk, pointerRangesOf } from '../malloc/bulk.ts';
 import { hasEnded, type LiveTarget, openTarget } from '../memory/freeze.ts';
@@ -29,6 +30,8 @@ export interface CaptureOptions {
   native?: boolean;
   /** Whether to measure the proportional set as well, which makes the pause longer. Default false. */
   wantsPss?: boolean;
+  /** Whether to drop what the program's data is (`redact-graph.ts`). Default false. */
+  redact?: boolean;
   /** Called between phases and now and then within them; `done` is a count of objects, 0 where it is unknown. */
   onProgress?: (phase: string, done: number) => void;
   /** What this process may allocate; by default what the machine and the control group have left. */
@@ -118,7 +121,8 @@ export class LiveCapture {
       native: files === undefined ? undefined : this.nativeSource(copy, files),
       onProgress: report,
     });
-    return decoding.finally(() => files?.close());
+    const graph = await decoding.finally(() => files?.close());
+    return options.redact === true ? redactGraph(graph) : graph;
   }
 
   /**

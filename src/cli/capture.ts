@@ -12,6 +12,7 @@ import { capturePid, parsePid } from './target.ts';
 interface CaptureOptions extends OutputOptions {
   output: string;
   force?: boolean;
+  redact?: boolean;
 }
 
 export function addCaptureCommand(program: Command, session: Session): void {
@@ -21,27 +22,35 @@ export function addCaptureCommand(program: Command, session: Session): void {
     .argument('<pid>', 'a running Python process')
     .requiredOption('-o, --output <file>', 'the file to write', parseFileName)
     .option('--force', 'replace the file if it exists')
+    .option('--redact', 'without contents of objects: only types, names in code and sizes')
     .action((pid: string, options: CaptureOptions) => {
       session.useOutput(options);
       return runCapture(parsePid(pid), options, session);
     });
   addTargetOptions(command);
-  addExamples(command, ['leakscope capture 4242 -o before.lscope']);
+  addExamples(command, [
+    'leakscope capture 4242 -o before.lscope',
+    'leakscope capture 4242 -o for-the-bug-report.lscope --redact',
+  ]);
 }
 
 async function runCapture(pid: number, options: CaptureOptions, session: Session): Promise<void> {
   const { output } = options;
-  if (existsSync(output) && options.force !== true) {
-    throw new UsageError({
-      fact: `"${output}" exists already`,
-      reason: 'a capture is not written over another file',
-      next: 'Choose another name, or add --force.',
-    });
-  }
+  refuseExisting(output, options.force === true);
   const startedAt = performance.now();
-  const graph = await capturePid(pid, session);
+  const graph = await capturePid(pid, session, { redact: options.redact === true });
   session.progress(`writing ${output}`);
   const bytes = await writeSnapshotFile(output, graph, session.fileOptions);
   const report = buildCaptureReport(graph, { path: output, bytes }, performance.now() - startedAt);
   session.print(report, () => formatCapture(report));
+}
+
+/** Throws UsageError if there is a file of that name, unless it may be replaced. */
+export function refuseExisting(output: string, mayReplace: boolean): void {
+  if (mayReplace || !existsSync(output)) return;
+  throw new UsageError({
+    fact: `"${output}" exists already`,
+    reason: 'a capture is not written over another file',
+    next: 'Choose another name, or add --force.',
+  });
 }

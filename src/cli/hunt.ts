@@ -22,6 +22,7 @@ export interface HuntCommandOptions extends OutputOptions {
   /** Frames of tracebacks. */
   trace?: number;
   yes?: boolean;
+  redact?: boolean;
 }
 
 export const HUNT_EXIT_CODES = { 'no-leak': 0, leak: 1, inconclusive: 5 } as const;
@@ -56,6 +57,7 @@ export function addHuntCommand(program: Command, session: Session): void {
       parseWholeNumber(1, 128),
     )
     .option('--yes', 'with --trace: do not ask')
+    .option('--redact', 'no contents of objects in the report: only types, names in code and sizes')
     .action((targets: readonly string[], { trace, ...options }: HuntCommandOptions) => {
       session.useOutput(options);
       const frames = (trace as number | true | undefined) === true ? USUAL_FRAMES : trace;
@@ -114,7 +116,8 @@ async function huntTargets(
   }
   const { signal, budget } = session;
   const onProgress = (text: string) => session.progress(text);
-  const report = await huntFiles(files, { signal, budget, onProgress });
+  const redact = options.redact === true;
+  const report = await huntFiles(files, { signal, budget, redact, onProgress });
   finishHunt(report, session);
 }
 
@@ -162,7 +165,7 @@ export async function huntProgram(
     // The program is ours: nobody needs to be asked.
     const own = { after: START_UP_SECONDS, ...options, yes: true };
     const report = await huntTraced(pid, own, session);
-    finishHunt(forProgram(report, command), session);
+    finishHunt(forProgram(report, options.redact === true ? ['CMD'] : command), session);
   } finally {
     await started.stop();
   }
@@ -196,6 +199,7 @@ async function huntPid(
       snapshots: options.snapshots,
       signal: session.signal,
       budget: session.budget,
+      redact: options.redact === true,
       onProgress: (text) => session.progress(text),
     }).catch((error: unknown) => {
       throw nameChildren(pid, error);

@@ -3,6 +3,7 @@
 import type { Command } from 'commander';
 import { assert } from '../base/assert.ts';
 import { AccessError, UsageError } from '../base/errors.ts';
+import { redactGraph } from '../graph/redact-graph.ts';
 import { findProcess } from '../memory/process-status.ts';
 import { buildNativeReport, formatNative, type NativeCapture } from '../report/native-report.ts';
 import { requireNative } from './native-target.ts';
@@ -55,12 +56,25 @@ async function runNative(
       next: 'Write leakscope native PID --every 30s, or leakscope native BEFORE AFTER.',
     });
   }
-  const [before, now] = await captureMoments(target, later, options, session);
+  const moments = await captureMoments(target, later, options, session);
+  const [before, now] = options.redact === true ? redactMoments(moments) : moments;
   const report = buildNativeReport(before, now, {
     limit: options.limit,
-    redact: options.redact === true,
+    redact: now.graph.capture.isRedacted === true,
   });
   session.print(report, () => formatNative(report, session.style));
+}
+
+type Moments = [before: NativeCapture | undefined, now: NativeCapture];
+
+const redactMoments = ([before, now]: Moments): Moments => [
+  before === undefined ? undefined : redactMoment(before),
+  redactMoment(now),
+];
+
+function redactMoment(moment: NativeCapture): NativeCapture {
+  const graph = redactGraph(moment.graph);
+  return { graph, native: graph.native ?? moment.native };
 }
 
 /** The earlier moment, if there is one, and the last. */
@@ -69,18 +83,14 @@ async function captureMoments(
   later: string | undefined,
   { every }: NativeOptions,
   session: Session,
-): Promise<[NativeCapture | undefined, NativeCapture]> {
+): Promise<Moments> {
   if (every !== undefined) return captureTwice(parsePid(target), every, session);
   const first = await requireNative(target, session);
   return later === undefined ? [undefined, first] : [first, await requireNative(later, session)];
 }
 
 /** Both of one process, whatever has its pid later. With a note, only the first of one that has ended meanwhile. */
-async function captureTwice(
-  pid: number,
-  seconds: number,
-  session: Session,
-): Promise<[NativeCapture | undefined, NativeCapture]> {
+async function captureTwice(pid: number, seconds: number, session: Session): Promise<Moments> {
   const live = openPython(pid);
   const read = async (): Promise<NativeCapture> => {
     const graph = await live.capture({ native: true, ...captureOptionsOf(session) });

@@ -4,7 +4,7 @@ import { existsSync, statSync } from 'node:fs';
 import { UsageError } from '../base/errors.ts';
 import { formatNumberOf } from '../base/format.ts';
 import type { CaptureOptions } from '../capture/capture-heap.ts';
-import { readSnapshotFile } from '../capture/snapshot-file.ts';
+import { openSnapshotFile, type SnapshotFile } from '../capture/snapshot-file.ts';
 import type { HeapGraph } from '../graph/heap-graph.ts';
 import { openPython } from './resolve-target.ts';
 import type { Session } from './session.ts';
@@ -17,21 +17,34 @@ export const TARGET_HELP = 'a pid or a snapshot file (leakscope capture)';
 /** Digits are a pid; a file of such a name is written ./1234. Throws UsageError where there is no such file. */
 export function parseTarget(text: string): Target {
   if (/^\d+$/.test(text)) return { kind: 'process', pid: parsePid(text) };
-  if (!existsSync(text)) {
+  refuseMissing(text, 'target', 'it is neither a pid nor a file that exists');
+  return { kind: 'file', path: text };
+}
+
+/** The same for commands that take no pid. */
+export function parseFile(text: string): string {
+  refuseMissing(text, 'file', 'nothing has that name');
+  return text;
+}
+
+function refuseMissing(path: string, what: string, reason: string): void {
+  if (!existsSync(path)) {
     throw new UsageError({
-      fact: `There is no target "${text}"`,
-      reason: 'it is neither a pid nor a file that exists',
-      next: 'Give the pid of a Python process (leakscope ps lists them) or a snapshot file.',
+      fact: `There is no ${what} "${path}"`,
+      reason,
+      next:
+        what === 'target'
+          ? 'Give the pid of a Python process (leakscope ps lists them) or a snapshot file.'
+          : 'Give a file that leakscope capture wrote.',
     });
   }
-  if (!statSync(text).isFile()) {
+  if (!statSync(path).isFile()) {
     throw new UsageError({
-      fact: `"${text}" is not a snapshot file`,
+      fact: `"${path}" is not a snapshot file`,
       reason: 'it is no regular file',
       next: 'Give a file that leakscope capture wrote.',
     });
   }
-  return { kind: 'file', path: text };
 }
 
 export function parsePid(text: string): number {
@@ -44,26 +57,29 @@ export function parsePid(text: string): number {
   });
 }
 
-type NativeOptions = Pick<CaptureOptions, 'native' | 'wantsPss'>;
+type ReadOptions = Pick<CaptureOptions, 'native' | 'wantsPss' | 'redact'>;
 
-/** Captures the process or reads the file. */
+/** Captures the process or opens the file, whose columns are read when they are needed. */
 export async function loadGraph(
   target: Target,
   session: Session,
-  options: NativeOptions = {},
+  options: ReadOptions = {},
 ): Promise<HeapGraph> {
-  if (target.kind === 'file') {
-    session.progress(`reading ${target.path}`);
-    return readSnapshotFile(target.path);
-  }
+  if (target.kind === 'file') return openFile(target.path, session).graph;
   return capturePid(target.pid, session, options);
+}
+
+/** A snapshot file, which stays open until leakscope ends. */
+export function openFile(path: string, session: Session): SnapshotFile {
+  session.progress(`reading ${path}`);
+  return openSnapshotFile(path, { budget: session.budget });
 }
 
 /** One capture, with progress; a wrapper's pid is refused with the pid of the Python under it. */
 export async function capturePid(
   pid: number,
   session: Session,
-  options: NativeOptions = {},
+  options: ReadOptions = {},
 ): Promise<HeapGraph> {
   const capture = openPython(pid);
   try {

@@ -1,7 +1,8 @@
 // Whether the columns of a HeapGraph that was read from a file fit each other, so that no analysis meets an index that
-// leads nowhere. What a capture builds needs no check.
+// leads nowhere. Column by column, since a file's are read one by one. What a capture builds needs no check.
 
-import { EdgeKind, type HeapGraph, NONE, RootKind } from './heap-graph.ts';
+import { EdgeKind, type HeapGraph, NONE, RootKind, type TypeRow } from './heap-graph.ts';
+import { COLUMNS, type ColumnName } from './snapshot-columns.ts';
 
 /** Kinds of edges whose label is a stringId. */
 const NAMED_KINDS: ReadonlySet<number> = new Set([
@@ -11,55 +12,156 @@ const NAMED_KINDS: ReadonlySet<number> = new Set([
   EdgeKind.local,
 ]);
 
-/** What is wrong with it, in words; undefined if nothing is. O(nodes + edges). */
-export function checkGraph(graph: HeapGraph): string | undefined {
-  const { nodeCount, edgeCount } = graph;
-  const lengths: [string, { length: number }, number][] = [
-    ['address', graph.address, nodeCount],
-    ['typeId', graph.typeId, nodeCount],
-    ['shallowSize', graph.shallowSize, nodeCount],
-    ['allocatedSize', graph.allocatedSize, nodeCount],
-    ['referenceCount', graph.referenceCount, nodeCount],
-    ['nodeFlags', graph.nodeFlags, nodeCount],
-    ['firstEdge', graph.firstEdge, nodeCount + 1],
-    ['previewStart', graph.previewStart, nodeCount + 1],
-    ['edgeTarget', graph.edgeTarget, edgeCount],
-    ['edgeKind', graph.edgeKind, edgeCount],
-    ['edgeLabel', graph.edgeLabel, edgeCount],
-    ['weakTarget', graph.weakTarget, graph.weakSource.length],
-    ['rootKind', graph.rootKind, graph.rootNode.length],
-    ['rootLabel', graph.rootLabel, graph.rootNode.length],
-  ];
-  for (const [name, column, length] of lengths) {
-    if (column.length !== length) return `${name} has ${column.length} cells and not ${length}`;
-  }
-  const below: [string, Uint32Array, number][] = [
-    ['typeId', graph.typeId, graph.types.length],
-    ['edgeTarget', graph.edgeTarget, nodeCount],
-    ['weakSource', graph.weakSource, nodeCount],
-    ['weakTarget', graph.weakTarget, nodeCount],
-    ['rootNode', graph.rootNode, nodeCount],
-  ];
-  for (const [name, column, limit] of below) {
-    for (let i = 0; i < column.length; i++) if (column[i] >= limit) return `${name} leads nowhere`;
-  }
-  if (!ascends(graph.firstEdge, edgeCount)) return 'firstEdge does not ascend';
-  if (!ascends(graph.previewStart, graph.previewBytes.length))
-    return 'previewStart does not ascend';
-  for (let node = 1; node < nodeCount; node++) {
-    if (!(graph.address[node - 1] < graph.address[node])) return 'address does not ascend';
-  }
-  for (const { node } of graph.types) if (node !== NONE && node >= nodeCount) return 'types';
-  const kindCount = Object.keys(RootKind).length;
-  for (let root = 0; root < graph.rootKind.length; root++) {
-    if (graph.rootKind[root] >= kindCount) return 'rootKind is unknown';
-    const label = graph.rootLabel[root];
-    if (label !== NONE && label >= graph.strings.length) return 'rootLabel leads nowhere';
-  }
-  return checkEdges(graph) ?? checkNative(graph) ?? checkTraces(graph) ?? checkExecution(graph);
+/** How large the parts of a graph are, which is known before a column is. */
+export interface GraphSizes {
+  nodeCount: number;
+  edgeCount: number;
+  typeCount: number;
+  stringCount: number;
+  /** Cells of a column. */
+  lengthOf(name: ColumnName): number;
 }
 
-function checkTraces({ traces, nodeCount }: HeapGraph): string | undefined {
+export type GraphColumns = Pick<HeapGraph, ColumnName>;
+
+/** What is wrong with it, in words; undefined if nothing is. O(nodes + edges). */
+export function checkGraph(graph: HeapGraph): string | undefined {
+  const sizes = sizesOf(graph);
+  const lengths = checkLengths(sizes) ?? checkTypes(graph.types, sizes);
+  if (lengths !== undefined) return lengths;
+  for (const name of Object.keys(COLUMNS) as ColumnName[]) {
+    const contradiction = checkColumn(name, graph, sizes);
+    if (contradiction !== undefined) return contradiction;
+  }
+  return checkNative(graph) ?? checkTraces(graph) ?? checkExecution(graph);
+}
+
+const sizesOf = (graph: HeapGraph): GraphSizes => ({
+  nodeCount: graph.nodeCount,
+  edgeCount: graph.edgeCount,
+  typeCount: graph.types.length,
+  stringCount: graph.strings.length,
+  lengthOf: (name) => graph[name].length,
+});
+
+export function checkLengths({ nodeCount, edgeCount, lengthOf }: GraphSizes): string | undefined {
+  const lengths: [ColumnName, number][] = [
+    ['address', nodeCount],
+    ['typeId', nodeCount],
+    ['shallowSize', nodeCount],
+    ['allocatedSize', nodeCount],
+    ['referenceCount', nodeCount],
+    ['nodeFlags', nodeCount],
+    ['firstEdge', nodeCount + 1],
+    ['previewStart', nodeCount + 1],
+    ['edgeTarget', edgeCount],
+    ['edgeKind', edgeCount],
+    ['edgeLabel', edgeCount],
+    ['weakTarget', lengthOf('weakSource')],
+    ['rootKind', lengthOf('rootNode')],
+    ['rootLabel', lengthOf('rootNode')],
+  ];
+  for (const [name, length] of lengths) {
+    const found = lengthOf(name);
+    if (found !== length) return `${name} has ${found} cells and not ${length}`;
+  }
+  return undefined;
+}
+
+export function checkTypes(
+  types: readonly TypeRow[],
+  { nodeCount }: Pick<GraphSizes, 'nodeCount'>,
+): string | undefined {
+  return types.some(({ node }) => node !== NONE && node >= nodeCount)
+    ? 'a type leads nowhere'
+    : undefined;
+}
+
+/** One column; `edgeLabel` needs `edgeKind`, which tells what it means. */
+export function checkColumn(
+  name: ColumnName,
+  columns: GraphColumns,
+  sizes: GraphSizes,
+): string | undefined {
+  const { nodeCount, edgeCount } = sizes;
+  switch (name) {
+    case 'address':
+      return checkAddresses(columns.address);
+    case 'typeId':
+      return leadsBelow(name, columns.typeId, sizes.typeCount);
+    case 'edgeTarget':
+    case 'weakSource':
+    case 'weakTarget':
+    case 'rootNode':
+      return leadsBelow(name, columns[name], nodeCount);
+    case 'firstEdge':
+      return ascends(columns.firstEdge, edgeCount) ? undefined : 'firstEdge does not ascend';
+    case 'previewStart':
+      return ascends(columns.previewStart, sizes.lengthOf('previewBytes'))
+        ? undefined
+        : 'previewStart does not ascend';
+    case 'edgeKind':
+      return checkEdgeKinds(columns.edgeKind);
+    case 'edgeLabel':
+      return checkEdgeLabels(columns.edgeLabel, columns.edgeKind, sizes.stringCount);
+    case 'rootKind':
+      return columns.rootKind.some((kind) => kind >= ROOT_KIND_COUNT)
+        ? 'rootKind is unknown'
+        : undefined;
+    case 'rootLabel':
+      return columns.rootLabel.some((label) => label !== NONE && label >= sizes.stringCount)
+        ? 'rootLabel leads nowhere'
+        : undefined;
+    default:
+      return undefined;
+  }
+}
+
+const ROOT_KIND_COUNT = Object.keys(RootKind).length;
+const EDGE_KIND_COUNT = Object.keys(EdgeKind).length;
+
+function leadsBelow(name: string, column: Uint32Array, limit: number): string | undefined {
+  for (let i = 0; i < column.length; i++) if (column[i] >= limit) return `${name} leads nowhere`;
+  return undefined;
+}
+
+function checkAddresses(address: Float64Array): string | undefined {
+  for (let node = 1; node < address.length; node++) {
+    if (!(address[node - 1] < address[node])) return 'address does not ascend';
+  }
+  return undefined;
+}
+
+function checkEdgeKinds(edgeKind: Uint8Array): string | undefined {
+  for (let edge = 0; edge < edgeKind.length; edge++) {
+    const kind = edgeKind[edge];
+    if (kind >= EDGE_KIND_COUNT) return 'edgeKind is unknown';
+    if (kind === EdgeKind.dictValue && (edge === 0 || edgeKind[edge - 1] !== EdgeKind.dictKey)) {
+      return 'a dict value has no key';
+    }
+  }
+  return undefined;
+}
+
+function checkEdgeLabels(
+  edgeLabel: Uint32Array,
+  edgeKind: Uint8Array,
+  stringCount: number,
+): string | undefined {
+  const isNamed = Uint8Array.from({ length: 256 }, (_, kind) => (NAMED_KINDS.has(kind) ? 1 : 0));
+  for (let edge = 0; edge < edgeLabel.length; edge++) {
+    const label = edgeLabel[edge];
+    if (label >= stringCount && label !== NONE && isNamed[edgeKind[edge]] === 1) {
+      return 'edgeLabel leads nowhere';
+    }
+  }
+  return undefined;
+}
+
+export function checkTraces({
+  traces,
+  nodeCount,
+}: Pick<HeapGraph, 'traces' | 'nodeCount'>): string | undefined {
   if (traces === undefined) return undefined;
   const { traceAddress, traceSize, traceDomain, traceTraceback, firstFrame, frameSite } = traces;
   const { siteFile, siteLine, siteFunction, nodeTrace, facts } = traces;
@@ -88,7 +190,10 @@ function checkTraces({ traces, nodeCount }: HeapGraph): string | undefined {
   return undefined;
 }
 
-function checkNative({ native, nodeCount }: HeapGraph): string | undefined {
+export function checkNative({
+  native,
+  nodeCount,
+}: Pick<HeapGraph, 'native' | 'nodeCount'>): string | undefined {
   if (native === undefined) return undefined;
   const {
     blockAddress,
@@ -121,7 +226,13 @@ function checkNative({ native, nodeCount }: HeapGraph): string | undefined {
   return undefined;
 }
 
-function checkExecution({ execution, nodeCount, strings }: HeapGraph): string | undefined {
+export function checkExecution({
+  execution,
+  nodeCount,
+  strings,
+}: Pick<HeapGraph, 'execution' | 'nodeCount'> & {
+  strings: { length: number };
+}): string | undefined {
   if (execution === undefined) return undefined;
   const { facts, frameCode, frameLine, frameGenerator, firstLocal } = execution;
   const { localName, localNode, generatorNode, futureNode } = execution;
@@ -165,24 +276,4 @@ function ascends(column: Uint32Array, end: number): boolean {
   if (column[0] !== 0 || column[column.length - 1] !== end) return false;
   for (let i = 1; i < column.length; i++) if (column[i] < column[i - 1]) return false;
   return true;
-}
-
-function checkEdges(graph: HeapGraph): string | undefined {
-  const { edgeCount, edgeKind, edgeLabel, strings } = graph;
-  const kindCount = Object.keys(EdgeKind).length;
-  const isNamed = Uint8Array.from({ length: 256 }, (_, kind) => (NAMED_KINDS.has(kind) ? 1 : 0));
-  for (let edge = 0; edge < edgeCount; edge++) {
-    const kind = edgeKind[edge];
-    if (kind >= kindCount) return 'edgeKind is unknown';
-    if (isNamed[kind] === 1) {
-      const label = edgeLabel[edge];
-      if (label !== NONE && label >= strings.length) return 'edgeLabel leads nowhere';
-    } else if (
-      kind === EdgeKind.dictValue &&
-      (edge === 0 || edgeKind[edge - 1] !== EdgeKind.dictKey)
-    ) {
-      return 'a dict value has no key';
-    }
-  }
-  return undefined;
 }

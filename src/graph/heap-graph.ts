@@ -162,6 +162,8 @@ export interface CaptureFacts {
   copiedBytes: number;
   /** Resident set of the target at that moment. */
   rssBytes: number;
+  /** Whether contents were dropped (`redact-graph.ts`). */
+  isRedacted?: boolean | undefined;
   /** How objects and runtime were found, in words, for `--verbose` and bug reports. */
   method: string[];
   problems: Problem[];

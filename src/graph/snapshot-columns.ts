@@ -1,6 +1,7 @@
-// The columns of a HeapGraph that a snapshot file has as sections, with the types of their cells. See encoding.ts.
+// The columns of a HeapGraph that a snapshot file has as sections: the types of their cells, and the form in which their
+// numbers are small. See snapshot-header.ts for the file, column-blocks.ts for the forms.
 
-/** Per column: its type, and whether its length is that of nodes, of edges or of its own. */
+/** Per column: the type of its cells. */
 export const COLUMNS = {
   address: 'f64',
   typeId: 'u32',
@@ -73,3 +74,22 @@ export type Column = Uint8Array | Uint32Array | Float64Array;
 
 export const CELL_BYTES = { u8: 1, u32: 4, f64: 8 } as const;
 export type CellType = keyof typeof CELL_BYTES;
+
+/** The small parts of a graph, as JSON. Files of version 1 have them in their header. */
+export const DOCUMENTS = ['strings', 'nativeFacts', 'traceFacts', 'executionFacts'] as const;
+export type DocumentName = (typeof DOCUMENTS)[number];
+
+/** In which form the numbers of a column are written; `bytes`: as they are. */
+export type Form = 'bytes' | 'values' | 'successors' | 'differences';
+/** Columns whose cells ascend. */
+const ASCENDING =
+  'address firstEdge weakSource previewStart blockAddress excessNode heldNode firstFrame firstLocal generatorNode futureNode';
+/** Columns of which a cell may be NONE. */
+const WITH_NONE =
+  'referenceCount edgeLabel rootLabel siteFunction nodeTrace frameGenerator generatorCode';
+
+export function formOf(name: string): Form {
+  if (ALL_COLUMNS[name] === 'u8') return 'bytes';
+  if (ASCENDING.split(' ').includes(name)) return 'differences';
+  return WITH_NONE.split(' ').includes(name) ? 'successors' : 'values';
+}

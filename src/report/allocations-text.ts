@@ -14,7 +14,7 @@ import {
   sanitizeText,
 } from '../base/format.ts';
 import type { AllocationPlace, AllocationsReport } from './allocations-schema.ts';
-import { formatFrame, formatProblems } from './report-parts.ts';
+import { formatFrame, formatProblems, formatTarget } from './report-parts.ts';
 import {
   formatHanging,
   formatTable,
@@ -39,8 +39,7 @@ export function formatAllocations(report: AllocationsReport, style: Style = plai
 
 const formatHead = ({ target, capture }: AllocationsReport): string[] => [
   [
-    `python ${target.python}`,
-    `pid ${target.pid}`,
+    ...formatTarget(target),
     `RSS ${formatBytes(capture.rssBytes)}`,
     ...(capture.copiedBytes === 0 ? [] : [`paused ${formatMs(capture.pauseMs)} ms`]),
   ].join('   '),

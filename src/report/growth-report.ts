@@ -18,6 +18,7 @@ import {
   buildTarget,
   formatCoverage,
   formatProblems,
+  formatTarget,
   secondsBetween,
 } from './report-parts.ts';
 import type { GrowthReport } from './schemas.ts';
@@ -140,7 +141,7 @@ function comparePaths(
 export function formatGrowth(report: GrowthReport, style: Style = plainStyle): string {
   const { from, to } = report;
   const lines = [
-    `python ${report.target.python}   pid ${report.target.pid}   ${formatDuration(Math.max(0, report.seconds))} apart   ` +
+    `${formatTarget(report.target).join('   ')}   ${formatDuration(Math.max(0, report.seconds))} apart   ` +
       `RSS ${formatBytes(from.rssBytes)} -> ${formatBytes(to.rssBytes)} (${formatSignedBytes(to.rssBytes - from.rssBytes)})   ` +
       `objects ${formatSignedCount(to.objects - from.objects)}`,
     '',

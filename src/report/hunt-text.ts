@@ -16,7 +16,7 @@ import {
 } from '../base/format.ts';
 import { formatGrowthTerms } from './hunt-ledger.ts';
 import { formatSteps } from './path-text.ts';
-import { formatAllocatedAt, formatCoverage, formatProblems } from './report-parts.ts';
+import { formatAllocatedAt, formatCoverage, formatProblems, formatTarget } from './report-parts.ts';
 import type { HuntReport, Suspect } from './schemas.ts';
 import { formatSparkline } from './sparkline.ts';
 import {
@@ -64,7 +64,7 @@ function formatHeader(report: HuntReport): string[] {
   const command = sanitizeText(
     [executable.slice(executable.lastIndexOf('/') + 1), ...rest].join(' '),
   );
-  const terms = [`python ${target.python}`, `pid ${target.pid}`, cutMiddle(command, 50)];
+  const terms = [...formatTarget(target), cutMiddle(command, 50)];
   if (age !== undefined) terms.push(`up ${formatDuration(Math.max(0, age))}`);
   const left = terms.filter((term) => term !== '').join('   ');
   const gap = PAGE_WIDTH - textWidth(left) - textWidth(right);

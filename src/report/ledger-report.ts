@@ -17,7 +17,13 @@ import type { HeapGraph } from '../graph/heap-graph.ts';
 import { ACCOUNTS, type Account, type NativeHeap } from '../graph/native-heap.ts';
 import { findFragmentation } from './fragmentation.ts';
 import type { Fragmentation, LedgerReport } from './ledger-schema.ts';
-import { buildCaptureLine, buildProblems, buildTarget, formatProblems } from './report-parts.ts';
+import {
+  buildCaptureLine,
+  buildProblems,
+  buildTarget,
+  formatProblems,
+  formatTarget,
+} from './report-parts.ts';
 import { formatHanging, formatTable, plainStyle, type Style } from './text-layout.ts';
 
 const MAX_TYPES = 20;
@@ -100,7 +106,7 @@ function sumTypes(graph: HeapGraph, garbage: Uint32Array): LedgerReport['types']
 export function formatLedger(report: LedgerReport, verbose = false, style = plainStyle): string {
   const { target, rssBytes, pssBytes } = report;
   const lines = [
-    `python ${target.python}   pid ${target.pid}   RSS ${formatBytes(rssBytes)}` +
+    `${formatTarget(target).join('   ')}   RSS ${formatBytes(rssBytes)}` +
       (pssBytes === null ? '' : `   PSS ${formatBytes(pssBytes)}`) +
       `   paused ${report.capture.pauseMs.toFixed(0)} ms`,
     '',

@@ -16,6 +16,7 @@ import {
   formatCoverage,
   formatObjectTable,
   formatProblems,
+  formatTarget,
 } from './report-parts.ts';
 import type { NewReport } from './schemas.ts';
 import { formatTable, plainStyle, type Style } from './text-layout.ts';
@@ -72,7 +73,7 @@ export function formatNew(report: NewReport, style: Style = plainStyle): string 
   const seconds = (Date.parse(report.to.at) - Date.parse(report.from.at)) / 1000;
   const kind = report.type === null ? '' : ` of type ${sanitizeText(report.type)}`;
   const lines = [
-    `python ${report.target.python}   pid ${report.target.pid}   ${formatDuration(Math.max(0, seconds))} apart`,
+    [...formatTarget(report.target), `${formatDuration(Math.max(0, seconds))} apart`].join('   '),
     '',
     `${formatNumberOf(totals.objects, 'new object')}${kind}, ${formatBytes(totals.shallowBytes)}`,
   ];

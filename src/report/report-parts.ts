@@ -29,6 +29,7 @@ export const buildTarget = (capture: CaptureFacts): TargetReport => ({
   command: capture.command,
   startedAt:
     capture.processStartedAt === 0 ? null : new Date(capture.processStartedAt * 1000).toISOString(),
+  redacted: capture.isRedacted === true,
 });
 
 export const buildCaptureLine = (graph: HeapGraph): CaptureLine => ({
@@ -77,11 +78,17 @@ export function formatAllocatedAt(label: string, site: readonly FrameLine[] | nu
 export const secondsBetween = (from: HeapGraph, to: HeapGraph): number =>
   (Date.parse(to.capture.at) - Date.parse(from.capture.at)) / 1000;
 
+/** `python 3.11.7`, `pid 4242`, and `redacted` where contents were dropped: how every report begins. */
+export const formatTarget = ({ python, pid, redacted }: TargetReport): string[] => [
+  `python ${python}`,
+  `pid ${pid}`,
+  ...(redacted ? ['redacted'] : []),
+];
+
 /** `python 3.11.7   pid 4242   163 000 objects   RSS 412 MB   paused 10 ms`. */
 export const formatCaptureLine = (target: TargetReport, capture: CaptureLine): string =>
   [
-    `python ${target.python}`,
-    `pid ${target.pid}`,
+    ...formatTarget(target),
     formatNumberOf(capture.objects, 'object'),
     `RSS ${formatBytes(capture.rssBytes)}`,
     `paused ${formatMs(capture.pauseMs)} ms`,

@@ -22,6 +22,7 @@ const target = z.strictObject({
   build: z.string().meta({ description: 'how it was built, in words' }),
   command: z.array(z.string()),
   startedAt: time.nullable().meta({ description: 'when the process began' }),
+  redacted: z.boolean().meta({ description: 'contents were dropped: command is empty' }),
 });
 
 export const capture = z.strictObject({
@@ -209,7 +210,7 @@ export const topSchema = z.strictObject({
       retainedBytes: bytes.nullable(),
     }),
   ),
-  biggest: z.array(objectLine),
+  biggest: z.array(objectLine).nullable().meta({ description: 'null: not asked for' }),
   ...common,
 });
 

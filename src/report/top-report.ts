@@ -3,6 +3,7 @@
 
 import { formatBytes, formatCount, formatNumberOf, sanitizeText } from '../base/format.ts';
 import type { HeapGraph, NodeIndex } from '../graph/heap-graph.ts';
+import { computeTypeTotals, type TypeTotals } from '../graph/type-totals.ts';
 import {
   buildCaptureLine,
   buildObjectLine,
@@ -13,7 +14,7 @@ import {
   formatObjectTable,
   formatProblems,
 } from './report-parts.ts';
-import type { TopReport } from './schemas.ts';
+import type { ObjectLine, TopReport } from './schemas.ts';
 import { formatTable, plainStyle, type Style } from './text-layout.ts';
 
 export type TopOrder = 'count' | 'shallow' | 'allocated' | 'retained';
@@ -26,12 +27,15 @@ export interface TopOptions {
   order: TopOrder;
   /** Types and objects to list. */
   limit: number;
+  /** If given: what the types take, which is all there is to list. */
+  typeTotals?: TypeTotals | undefined;
 }
 
 type TypeLine = TopReport['types'][number];
 
 export function buildTopReport(graph: HeapGraph, options: TopOptions): TopReport {
-  const types = sumByTypeName(graph, options.retainedByType);
+  const totals = options.typeTotals ?? computeTypeTotals(graph);
+  const types = sumByTypeName(graph, totals, options.retainedByType);
   const order =
     options.retainedSize === undefined && options.order === 'retained' ? 'shallow' : options.order;
   types.sort((a, b) => valueFor(b, order) - valueFor(a, order) || (a.type < b.type ? -1 : 1));
@@ -42,17 +46,20 @@ export function buildTopReport(graph: HeapGraph, options: TopOptions): TopReport
     totals: {
       objects: graph.nodeCount,
       types: types.length,
-      shallowBytes: sum(graph.shallowSize),
-      allocatedBytes: sum(graph.allocatedSize),
+      shallowBytes: sum(totals.shallowSize),
+      allocatedBytes: sum(totals.allocatedSize),
     },
     types: types.slice(0, options.limit),
-    biggest: findLargest(options.retainedSize ?? graph.shallowSize, options.limit).map((node) =>
-      buildObjectLine(graph, node, options.retainedSize),
-    ),
+    biggest: options.typeTotals === undefined ? listBiggest(graph, options) : null,
     coverage: graph.capture.coverage,
     problems: buildProblems(graph.capture.problems),
   };
 }
+
+const listBiggest = (graph: HeapGraph, { retainedSize, limit }: TopOptions): ObjectLine[] =>
+  findLargest(retainedSize ?? graph.shallowSize, limit).map((node) =>
+    buildObjectLine(graph, node, retainedSize),
+  );
 
 function valueFor(line: TypeLine, order: TopOrder): number {
   switch (order) {
@@ -68,22 +75,15 @@ function valueFor(line: TypeLine, order: TopOrder): number {
 }
 
 /** Rows of equal name become one line: a type defined twice is one type to the reader. */
-function sumByTypeName(graph: HeapGraph, retainedByType: Float64Array | undefined): TypeLine[] {
-  const typeCount = graph.types.length;
-  const count = new Uint32Array(typeCount);
-  const shallow = new Float64Array(typeCount);
-  const allocated = new Float64Array(typeCount);
-  const { typeId, shallowSize, allocatedSize, nodeCount } = graph;
-  for (let node = 0; node < nodeCount; node++) {
-    const type = typeId[node];
-    count[type]++;
-    shallow[type] += shallowSize[node];
-    allocated[type] += allocatedSize[node];
-  }
+function sumByTypeName(
+  { types }: HeapGraph,
+  { count, shallowSize, allocatedSize }: TypeTotals,
+  retainedByType: Float64Array | undefined,
+): TypeLine[] {
   const lines = new Map<string, TypeLine>();
-  for (let type = 0; type < typeCount; type++) {
+  for (let type = 0; type < types.length; type++) {
     if (count[type] === 0) continue;
-    const name = graph.types[type].name;
+    const { name } = types[type];
     let line = lines.get(name);
     if (line === undefined) {
       line = {
@@ -96,15 +96,15 @@ function sumByTypeName(graph: HeapGraph, retainedByType: Float64Array | undefine
       lines.set(name, line);
     }
     line.count += count[type];
-    line.shallowBytes += shallow[type];
-    line.allocatedBytes += allocated[type];
+    line.shallowBytes += shallowSize[type];
+    line.allocatedBytes += allocatedSize[type];
     if (retainedByType !== undefined)
       line.retainedBytes = (line.retainedBytes ?? 0) + retainedByType[type];
   }
   return [...lines.values()];
 }
 
-function sum(column: Float64Array): number {
+function sum(column: readonly number[]): number {
   let total = 0;
   for (let i = 0; i < column.length; i++) total += column[i];
   return total;
@@ -176,9 +176,9 @@ export function formatTop(report: TopReport, style: Style = plainStyle): string 
     '',
     ...types,
     '',
-    'biggest objects',
-    ...formatObjectTable(report.biggest, style),
-    '',
+    ...(report.biggest === null
+      ? []
+      : ['biggest objects', ...formatObjectTable(report.biggest, style), '']),
     formatCoverage(report.coverage),
     ...formatProblems(report.problems),
     '',

@@ -8,6 +8,7 @@ import { requireAnalysisRoom } from '../capture/analysis-room.ts';
 import type { CaptureOptions } from '../capture/capture-heap.ts';
 import { readSnapshotFile } from '../capture/snapshot-file.ts';
 import type { HeapGraph } from '../graph/heap-graph.ts';
+import { redactGraph } from '../graph/redact-graph.ts';
 import { EvidenceCollector, type RssSample } from '../report/evidence.ts';
 import type { HuntReport } from '../report/schemas.ts';
 import { judgeHunt } from '../report/verdict.ts';
@@ -20,6 +21,8 @@ export interface HuntFilesOptions {
   /** What the hunt may allocate. */
   budget?: CaptureOptions['budget'];
   onProgress(text: string): void;
+  /** Whether the report is to have no contents of the program's data. */
+  redact?: boolean;
 }
 
 /**
@@ -28,7 +31,7 @@ export interface HuntFilesOptions {
  */
 export async function huntFiles(
   paths: readonly string[],
-  { signal, budget, onProgress }: HuntFilesOptions,
+  { signal, budget, redact = false, onProgress }: HuntFilesOptions,
 ): Promise<HuntReport> {
   const collector = new EvidenceCollector();
   const rss: RssSample[] = [];
@@ -38,7 +41,8 @@ export async function huntFiles(
     // Lets Ctrl-C in, which a long calculation keeps out.
     await setImmediate();
     signal.throwIfAborted();
-    const graph = readSnapshotFile(path);
+    const read = readSnapshotFile(path, { budget });
+    const graph = redact ? redactGraph(read) : read;
     const { capture } = graph;
     if (before !== undefined) refuseUnlessLater(before, capture, paths[i - 1], path);
     requireAnalysisRoom(graph, budget);

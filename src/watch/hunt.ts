@@ -25,6 +25,8 @@ export interface HuntOptions {
   /** What the hunt may allocate. */
   budget?: CaptureOptions['budget'];
   onProgress(text: string): void;
+  /** Whether the report is to have no contents of the program's data. */
+  redact?: boolean;
   /** Objects from which on captures are compared in a thread of its own; for tests. */
   largeHeapNodes?: number;
 }
@@ -112,7 +114,7 @@ async function captureWithRetries(
   live: CaptureSource,
   index: number,
   judge: HuntJudge | undefined,
-  { snapshots, signal, budget, onProgress }: HuntOptions,
+  { snapshots, signal, budget, redact = false, onProgress }: HuntOptions,
 ): Promise<TimedCapture> {
   const title = `capture ${index + 1} of ${snapshots}`;
   for (let retry = 0; ; retry++) {
@@ -120,6 +122,7 @@ async function captureWithRetries(
     try {
       const graph = await live.capture({
         native: true,
+        redact,
         signal,
         budget,
         onProgress: (phase, done) =>

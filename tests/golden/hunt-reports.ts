@@ -76,6 +76,7 @@ export const leak: HuntReport = {
     build: 'x86-64, shared libpython3.11.so.1.0, pymalloc',
     command: ['python', '-m', 'app.main'],
     startedAt: '2026-11-23T08:48:00.000Z',
+    redacted: false,
   },
   verdict: 'leak',
   summary: 'one suspect explains 95 % of the growth',

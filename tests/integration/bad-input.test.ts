@@ -20,8 +20,9 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { crc32 } from 'node:zlib';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { computeCrc32 } from '../../src/graph/crc32.ts';
+
 import { findProcessStat } from '../../src/memory/process-status.ts';
 import { topSchema } from '../../src/report/schemas.ts';
 import {
@@ -212,13 +213,15 @@ describe('a file that cannot be read', () => {
   });
 
   test('one that does not exist, and a folder, for every command', async () => {
-    for (const command of ['top', 'show', 'path', 'graph', 'growth', 'new']) {
+    const commands = ['top', 'show', 'path', 'graph', 'growth', 'new', 'info', 'verify', 'redact'];
+    for (const command of commands) {
       const rest = {
         show: ['0x1000'],
         graph: ['0x1000'],
         path: ['dict'],
         growth: [good],
         new: [good],
+        redact: ['-o', join(folder, 'never.lscope')],
       };
       const more = rest[command as keyof typeof rest] ?? [];
       expectError(await runCommand(command, join(folder, 'none'), ...more), 2, 'none');
@@ -230,7 +233,9 @@ describe('a file that cannot be read', () => {
     const file = join(folder, 'cut.lscope');
     copyFileSync(good, file);
     truncateSync(file, at < 1 ? Math.floor(statSync(good).size * at) : at);
-    expectError(await runCommand('top', file), 2, `Cannot read ${file}`, 'apture');
+    for (const command of ['top', 'info', 'verify']) {
+      expectError(await runCommand(command, file), 2, `Cannot read ${file}`, 'apture');
+    }
   });
 
   test('one with a changed byte', async () => {
@@ -239,16 +244,16 @@ describe('a file that cannot be read', () => {
       const file = damagedCopy('flipped.lscope', (bytes) => {
         bytes[at] ^= 0x10;
       });
-      expectError(await runCommand('top', file), 2, 'the snapshot is damaged');
+      expectError(await runCommand('verify', file), 2, 'the snapshot is damaged');
     }
   });
 
   test('one of a newer format', async () => {
     const file = damagedCopy('newer.lscope', (bytes) => {
-      bytes.writeUInt32LE(2, 8);
-      bytes.writeUInt32LE(computeCrc32(bytes.subarray(0, 20)), 20);
+      bytes.writeUInt32LE(3, 8);
+      bytes.writeUInt32LE(crc32(bytes.subarray(0, 20)), 20);
     });
-    expectError(await runCommand('top', file), 2, 'its format is version 2', 'update this one');
+    expectError(await runCommand('top', file), 2, 'its format is version 3', 'update this one');
   });
 
   test('something else', async () => {
@@ -265,7 +270,7 @@ describe('a place that cannot be written', () => {
     target = await startPython<Ready>(python, IDLE);
     pid = target.pid;
     const { stdout } = await runCommand('top', `${pid}`, '--json');
-    address = topSchema.parse(JSON.parse(stdout)).biggest[0].address;
+    address = topSchema.parse(JSON.parse(stdout)).biggest![0].address;
   });
   afterAll(() => target.stop());
 
