@@ -96,7 +96,12 @@ export async function decodeImage(options: DecodeImageOptions): Promise<HeapGrap
     image,
     runtime,
     problems,
-    new Map(kernelThreads.map((thread) => [thread.innerTid, thread.name])),
+    new Map(
+      kernelThreads
+        // A core does not have them.
+        .filter(({ name }) => name !== '')
+        .map((thread) => [thread.innerTid, thread.name]),
+    ),
     options.mainThreadId,
     codeReader,
   );

@@ -4,7 +4,7 @@ import { type Command, Option } from 'commander';
 import type { AllocationFilter } from '../analysis/allocation-filters.ts';
 import type { GroupBy } from '../analysis/allocation-groups.ts';
 import { UnsupportedError, UsageError } from '../base/errors.ts';
-import { readSnapshotFile } from '../capture/snapshot-file.ts';
+import { readTraceFile } from '../capture/graph-file.ts';
 import { writeWholeFile } from '../capture/whole-file.ts';
 import type { CaptureFacts } from '../graph/heap-graph.ts';
 import {
@@ -28,7 +28,14 @@ import {
 import { openPython } from './resolve-target.ts';
 import type { OutputOptions, Session } from './session.ts';
 import { makeSourceFinder } from './source-lines.ts';
-import { captureOptionsOf, loadGraph, parseTarget, TARGET_HELP, type Target } from './target.ts';
+import {
+  captureOptionsOf,
+  loadGraph,
+  noteGaps,
+  parseTarget,
+  TARGET_HELP,
+  type Target,
+} from './target.ts';
 import { withTracer } from './trace-window.ts';
 
 /** Nothing can be said: as of a hunt without a verdict. */
@@ -260,8 +267,12 @@ function printReport(report: AllocationsReport, session: Session): void {
 async function loadTraces(target: Target, session: Session): Promise<TracedMoment> {
   const moment =
     target.kind === 'file'
-      ? readSnapshotFile(target.path)
+      ? await readTraceFile(target.path, {
+          ...captureOptionsOf(session),
+          search: session.coreSearch,
+        })
       : await captureTraces(target.pid, session);
+  noteGaps(moment.capture, session);
   refuseUnreadable(moment.capture);
   return { traces: moment.traces, capture: moment.capture };
 }

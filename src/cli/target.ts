@@ -1,18 +1,20 @@
-// TARGET of the command line: a pid or a snapshot file, and the graph that it gives.
+// TARGET of the command line: a pid, a snapshot file or a core file, and the graph that it gives.
 
 import { existsSync, statSync } from 'node:fs';
 import { UsageError } from '../base/errors.ts';
 import { formatNumberOf } from '../base/format.ts';
 import type { CaptureOptions } from '../capture/capture-heap.ts';
-import { readSnapshotFile } from '../capture/snapshot-file.ts';
-import type { HeapGraph } from '../graph/heap-graph.ts';
+import { readGraphFile } from '../capture/graph-file.ts';
+import type { CaptureFacts, HeapGraph } from '../graph/heap-graph.ts';
+import { describeCoreGaps } from '../report/core-text.ts';
+import { buildCore } from '../report/report-parts.ts';
 import { openPython } from './resolve-target.ts';
 import type { Session } from './session.ts';
 
 export type Target = { kind: 'process'; pid: number } | { kind: 'file'; path: string };
 
 /** What a TARGET may be, for help texts. */
-export const TARGET_HELP = 'a pid or a snapshot file (leakscope capture)';
+export const TARGET_HELP = 'a pid, a snapshot file (leakscope capture) or a core file';
 
 /** Digits are a pid; a file of such a name is written ./1234. Throws UsageError where there is no such file. */
 export function parseTarget(text: string): Target {
@@ -21,14 +23,14 @@ export function parseTarget(text: string): Target {
     throw new UsageError({
       fact: `There is no target "${text}"`,
       reason: 'it is neither a pid nor a file that exists',
-      next: 'Give the pid of a Python process (leakscope ps lists them) or a snapshot file.',
+      next: 'Give the pid of a Python process (leakscope ps lists them), a snapshot file or a core file.',
     });
   }
   if (!statSync(text).isFile()) {
     throw new UsageError({
       fact: `"${text}" is not a snapshot file`,
       reason: 'it is no regular file',
-      next: 'Give a file that leakscope capture wrote.',
+      next: 'Give a file that leakscope capture wrote, or a core file.',
     });
   }
   return { kind: 'file', path: text };
@@ -54,9 +56,20 @@ export async function loadGraph(
 ): Promise<HeapGraph> {
   if (target.kind === 'file') {
     session.progress(`reading ${target.path}`);
-    return readSnapshotFile(target.path);
+    const graph = await readGraphFile(target.path, {
+      ...options,
+      ...captureOptionsOf(session),
+      search: session.coreSearch,
+    });
+    noteGaps(graph.capture, session);
+    return graph;
   }
   return capturePid(target.pid, session, options);
+}
+
+/** Says what a core file does not have; nothing for others. */
+export function noteGaps(capture: CaptureFacts, session: Session): void {
+  for (const line of describeCoreGaps(buildCore(capture))) session.note(`note: ${line}`);
 }
 
 /** One capture, with progress; a wrapper's pid is refused with the pid of the Python under it. */

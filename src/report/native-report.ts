@@ -28,7 +28,14 @@ import {
 import { findNodeAt, type HeapGraph, typeNameOf } from '../graph/heap-graph.ts';
 import { BlockState, type NativeHeap } from '../graph/native-heap.ts';
 import type { NativeGroupLine, NativeReport } from './native-schema.ts';
-import { buildCaptureLine, buildProblems, buildTarget, formatProblems } from './report-parts.ts';
+import {
+  buildCaptureLine,
+  buildProblems,
+  buildTarget,
+  formatPause,
+  formatProblems,
+  formatRss,
+} from './report-parts.ts';
 import { formatRepr } from './repr-text.ts';
 import { formatHanging, formatTable, PAGE_WIDTH, plainStyle, type Style } from './text-layout.ts';
 
@@ -195,8 +202,13 @@ export const describeSizes = (leastBytes: number, mostBytes: number): string =>
 export function formatNative(report: NativeReport, style: Style = plainStyle): string {
   const { target, capture, lost, retained } = report;
   const lines = [
-    `python ${target.python}   pid ${target.pid}   RSS ${formatBytes(capture.rssBytes)}   ` +
-      `allocator ${report.allocator}   paused ${capture.pauseMs.toFixed(0)} ms`,
+    [
+      `python ${target.python}`,
+      `pid ${target.pid}`,
+      formatRss(capture),
+      `allocator ${report.allocator}`,
+      ...formatPause(capture),
+    ].join('   '),
     '',
   ];
   if (!report.blocksAreKnown) {

@@ -38,7 +38,16 @@ export const buildCaptureLine = (graph: HeapGraph): CaptureLine => ({
   rssBytes: graph.capture.rssBytes,
   objects: graph.nodeCount,
   coverage: graph.capture.coverage,
+  core: buildCore(graph.capture),
 });
+
+/** At most so many files are listed. */
+const MAX_MISSING_FILES = 50;
+
+export const buildCore = ({ core }: CaptureFacts): CaptureLine['core'] =>
+  core === undefined
+    ? null
+    : { ...core, missingFiles: core.missingFiles.slice(0, MAX_MISSING_FILES) };
 
 export const buildProblems = (problems: readonly Problem[]): ProblemLine[] =>
   problems.map((problem) => ({
@@ -83,9 +92,17 @@ export const formatCaptureLine = (target: TargetReport, capture: CaptureLine): s
     `python ${target.python}`,
     `pid ${target.pid}`,
     formatNumberOf(capture.objects, 'object'),
-    `RSS ${formatBytes(capture.rssBytes)}`,
-    `paused ${formatMs(capture.pauseMs)} ms`,
+    formatRss(capture),
+    ...formatPause(capture),
   ].join('   ');
+
+/** `RSS 412 MB`; of a core file `412 MB in the core`, which does not tell what was resident. */
+export const formatRss = ({ rssBytes, core }: Pick<CaptureLine, 'rssBytes' | 'core'>): string =>
+  core === null ? `RSS ${formatBytes(rssBytes)}` : `${formatBytes(rssBytes)} in the core`;
+
+/** `paused 10 ms`; nothing for a core file. */
+export const formatPause = ({ pauseMs, core }: Pick<CaptureLine, 'pauseMs' | 'core'>): string[] =>
+  core === null ? [`paused ${formatMs(pauseMs)} ms`] : [];
 
 export const formatCoverage = (coverage: number): string =>
   `coverage: ${formatShare(coverage)} of the references led to an object`;
