@@ -20,11 +20,12 @@ import { CoreLibraries, type CoreSearch } from '../memory/core-libraries.ts';
 import { buildCoreMappings, notedPathOf } from '../memory/core-mappings.ts';
 import { fillFromFile, makeCoreMemory } from '../memory/core-memory.ts';
 import { CorePages } from '../memory/core-pages.ts';
-import { findSignalName, readCommand } from '../memory/core-process.ts';
+import { findLostStacks, findSignalName, readCommand } from '../memory/core-process.ts';
 import { computeLoadBias, MappedElf } from '../memory/mapped-files.ts';
 import { isAnonymousMemory, isFileMapping, type Mapping } from '../memory/mappings.ts';
 import { MemoryBudget } from '../memory/memory-budget.ts';
 import type { PageRun } from '../memory/memory-image.ts';
+import type { ThreadState } from '../memory/threads.ts';
 import type { NativeSource } from './build-native.ts';
 import type { CaptureOptions, TraceOptions } from './capture-heap.ts';
 import { decodeImage } from './decode-image.ts';
@@ -71,15 +72,16 @@ export class CoreCapture {
     huntBytes = estimateHuntBytes(copy.copiedBytes);
     await report('decoding');
     const { notes } = core;
+    const threads = findLostStacks(notes.threads, this.memory);
     return decodeImage({
       image: copy.image,
       location,
       heapRanges: mappings.filter(isAnonymousMemory),
       facts: this.facts(copy),
       listsAreStable: this.collectorWasIdle(),
-      threads: notes.threads,
+      threads,
       mainThreadId: notes.pid ?? notes.threads[0]?.tid ?? 0,
-      native: options.native === true ? this.nativeSource(copy) : undefined,
+      native: options.native === true ? this.nativeSource(copy, threads) : undefined,
       onProgress: report,
     });
   }
@@ -124,12 +126,12 @@ export class CoreCapture {
     });
   }
 
-  private nativeSource(copy: CoreCopy): NativeSource {
+  private nativeSource(copy: CoreCopy, threads: readonly ThreadState[]): NativeSource {
     const { libraries, mappings } = this;
     const names = new AddressNames((_, path) => findElf(libraries, mappings, path));
     return {
       mappings,
-      threads: this.core.notes.threads,
+      threads,
       residency: copy.residency,
       skippedRuns: copy.skippedRuns,
       commonRuns: copy.zeroRuns,

@@ -91,6 +91,9 @@ export async function decodeImage(options: DecodeImageOptions): Promise<HeapGrap
     }
   }
   const kernelThreads = options.threads ?? [];
+  for (const { lacksStack, stackPointer } of kernelThreads) {
+    if (lacksStack === true) problems.add('stack-not-in-core', stackPointer ?? 0);
+  }
   const codeReader = makeCodeReader(image, runtime);
   const named = readRoots(
     image,
@@ -174,7 +177,12 @@ export async function decodeImage(options: DecodeImageOptions): Promise<HeapGrap
       ...options.facts,
       python: runtime.version.text,
       build: runtime.build,
-      method: [...runtime.method, ...pymalloc.method, ...(tracerMethod ? [tracerMethod] : [])],
+      method: [
+        ...options.facts.method,
+        ...runtime.method,
+        ...pymalloc.method,
+        ...(tracerMethod ? [tracerMethod] : []),
+      ],
       tracer,
       collector,
       problems: problems.list(),

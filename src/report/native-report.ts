@@ -329,9 +329,17 @@ function formatExcess({ excess, from }: NativeReport, style: Style): string[] {
   return [style.strong('references that are counted and exist nowhere, by object'), ...lines, ''];
 }
 
-function formatNext({ confirm, lost, lostReferences, from, target }: NativeReport): string[] {
+function formatNext({
+  confirm,
+  lost,
+  lostReferences,
+  from,
+  target,
+  capture,
+}: NativeReport): string[] {
   const lines: string[] = [];
-  if (from === null && (lost.bytes > 0 || lostReferences.length > 0)) {
+  const isRunning = capture.core === null;
+  if (isRunning && from === null && (lost.bytes > 0 || lostReferences.length > 0)) {
     lines.push(`does it grow?   leakscope native ${target.pid} --every 10s`);
   }
   if (confirm !== null) lines.push(...formatHanging('call sites      ', confirm));

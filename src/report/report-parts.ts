@@ -110,6 +110,7 @@ export const formatCoverage = (coverage: number): string =>
 /** What users meet in healthy captures; other kinds are for bug reports and printed as they are called. */
 const PROBLEM_TEXTS: Readonly<Record<string, string>> = {
   'type-size-unexpected': 'C type of another release, scanned for references',
+  'stack-not-in-core': 'threads whose stack is not in the core, with frames and pointers on it',
   'collection-was-running': 'capture while the collector ran, without its lists',
 };
 
