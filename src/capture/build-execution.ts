@@ -101,8 +101,8 @@ function buildFrames(source: ExecutionSource, codes: CodeRows) {
       holdsGil: holders.has(thread.address),
       firstFrame,
       frameCount: thread.frames.length,
-      isCutOff: thread.isCutOff,
       ...kernelFactsOf(source, thread.nativeId),
+      isCutOff: thread.isCutOff || lacksStack(source, thread.nativeId),
     });
   }
   return {
@@ -122,6 +122,9 @@ function kernelFactsOf({ kernelThreads }: ExecutionSource, nativeId: number) {
   const state = kernelThreads.find((thread) => thread.innerTid === nativeId);
   return { kernelName: state?.name ?? '', systemCall: state?.systemCall };
 }
+
+const lacksStack = ({ kernelThreads }: ExecutionSource, nativeId: number): boolean =>
+  kernelThreads.some((thread) => thread.innerTid === nativeId && thread.lacksStack === true);
 
 /** Threads that Python does not know. */
 function listOtherThreads(source: ExecutionSource): ThreadRow[] {

@@ -186,7 +186,7 @@ function addMalloc(inputs: LedgerInputs, accounts: Accounts, arenas: ArenaFacts[
       used[Math.min(arena[row], heap.arenas.length)] += own;
     }
   }
-  const trim = computeTrim(heap, image);
+  const trim = computeTrim(heap, image, (from, end) => resident.countBytes(from, end));
   arenas.push(...buildMallocArenas(heap, inputs, used, cached, trim));
   const cachedBytes = cached.reduce((sum, bytes) => sum + bytes, 0);
   accounts.mallocTrimmable += trim.releasedBytes;

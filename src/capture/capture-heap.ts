@@ -11,8 +11,9 @@ import type { HeapGraph } from '../graph/heap-graph.ts';
 import { redactGraph } from '../graph/redact-graph.ts';
 import { type FoundAllocator, findAllocator } from '../malloc/allocators.ts';
 import { type BulkRange, findBulk, isStillBulk, pointerRangesOf } from '../malloc/bulk.ts';
+import { estimateHuntBytes } from '../memory/copy-runs.ts';
 import { hasEnded, type LiveTarget, openTarget } from '../memory/freeze.ts';
-import { copyLive, estimateHuntBytes, type LiveCopy } from '../memory/live-copy.ts';
+import { copyLive, type LiveCopy } from '../memory/live-copy.ts';
 import { type MappedElf, openMappedElf } from '../memory/mapped-files.ts';
 import { findMappings, isAnonymousMemory, type Mapping, Pagemap } from '../memory/mappings.ts';
 import { MemoryBudget } from '../memory/memory-budget.ts';
@@ -176,7 +177,9 @@ export class LiveCapture {
 
   private nativeSource(copy: LiveCopy, files: UnchangedPages): NativeSource {
     this.allocator ??= findProcessAllocator(this.pid, copy.mappings, this.target.memory);
-    this.names ??= new AddressNames(this.pid, this.target.memory);
+    this.names ??= new AddressNames((mappings, path) =>
+      openMappedElf(this.pid, mappings, path, this.target.memory),
+    );
     return {
       mappings: copy.mappings,
       threads: copy.threads,

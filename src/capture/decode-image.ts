@@ -91,12 +91,20 @@ export async function decodeImage(options: DecodeImageOptions): Promise<HeapGrap
     }
   }
   const kernelThreads = options.threads ?? [];
+  for (const { lacksStack, stackPointer } of kernelThreads) {
+    if (lacksStack === true) problems.add('stack-not-in-core', stackPointer ?? 0);
+  }
   const codeReader = makeCodeReader(image, runtime);
   const named = readRoots(
     image,
     runtime,
     problems,
-    new Map(kernelThreads.map((thread) => [thread.innerTid, thread.name])),
+    new Map(
+      kernelThreads
+        // A core does not have them.
+        .filter(({ name }) => name !== '')
+        .map((thread) => [thread.innerTid, thread.name]),
+    ),
     options.mainThreadId,
     codeReader,
   );
@@ -169,7 +177,12 @@ export async function decodeImage(options: DecodeImageOptions): Promise<HeapGrap
       ...options.facts,
       python: runtime.version.text,
       build: runtime.build,
-      method: [...runtime.method, ...pymalloc.method, ...(tracerMethod ? [tracerMethod] : [])],
+      method: [
+        ...options.facts.method,
+        ...runtime.method,
+        ...pymalloc.method,
+        ...(tracerMethod ? [tracerMethod] : []),
+      ],
       tracer,
       collector,
       problems: problems.list(),

@@ -1,9 +1,9 @@
-// Names addresses of a process by the symbols of the files that are mapped there, each file opened once and only if asked.
+// Names addresses of a target by the symbols of the files that are mapped there, each file opened once and only if asked.
 
 import { findRange } from '../memory/address-ranges.ts';
-import { type MappedElf, openMappedElf } from '../memory/mapped-files.ts';
+import type { MappedElf } from '../memory/mapped-files.ts';
 import { isFileMapping, type Mapping } from '../memory/mappings.ts';
-import type { Address, MemoryReader } from '../memory/memory-reader.ts';
+import type { Address } from '../memory/memory-reader.ts';
 import { buildSymbolIndex, type FindSymbolName } from '../memory/symbol-index.ts';
 import type { NameAddress } from './block-signatures.ts';
 
@@ -15,14 +15,15 @@ interface KnownFile {
 /** Symbols of at most this many files are read; further ones go without. */
 const MAX_FILES = 64;
 
+/** The ELF file that is mapped from `path`; undefined where it is not to be had. */
+export type OpenMappedElf = (mappings: readonly Mapping[], path: string) => MappedElf | undefined;
+
 export class AddressNames {
-  private readonly pid: number;
-  private readonly memory: MemoryReader;
+  private readonly openElf: OpenMappedElf;
   private readonly files = new Map<string, KnownFile | undefined>();
 
-  constructor(pid: number, memory: MemoryReader) {
-    this.pid = pid;
-    this.memory = memory;
+  constructor(openElf: OpenMappedElf) {
+    this.openElf = openElf;
   }
 
   /** Answers for addresses in files of `mappings`, and nothing else; the symbol is empty where none is known. */
@@ -40,7 +41,7 @@ export class AddressNames {
   }
 
   private open(mappings: readonly Mapping[], path: string): KnownFile | undefined {
-    const elf: MappedElf | undefined = openMappedElf(this.pid, mappings, path, this.memory);
+    const elf = this.openElf(mappings, path);
     if (elf === undefined) return undefined;
     try {
       return { bias: elf.bias, findName: buildSymbolIndex(elf.elf) };

@@ -117,7 +117,9 @@ function nameOf(
 ): string {
   if (stack !== undefined) {
     const [thread] = stack.threads;
-    return stack.threads.length === 1 ? `the stack of thread ${thread.name}` : 'stacks of threads';
+    return stack.threads.length === 1
+      ? `the stack of thread ${thread.name || thread.tid}`
+      : 'stacks of threads';
   }
   if (!mapping.isPrivate) return 'shared memory';
   if (isFileMapping(mapping)) return fileNameOf(mapping);

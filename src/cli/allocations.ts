@@ -4,6 +4,7 @@ import { type Command, Option } from 'commander';
 import type { AllocationFilter } from '../analysis/allocation-filters.ts';
 import type { GroupBy } from '../analysis/allocation-groups.ts';
 import { UnsupportedError, UsageError } from '../base/errors.ts';
+import { readTraceFile } from '../capture/graph-file.ts';
 import { writeWholeFile } from '../capture/whole-file.ts';
 import type { CaptureFacts } from '../graph/heap-graph.ts';
 import {
@@ -30,7 +31,7 @@ import { makeSourceFinder } from './source-lines.ts';
 import {
   captureOptionsOf,
   loadGraph,
-  openFile,
+  noteGaps,
   parseTarget,
   TARGET_HELP,
   type Target,
@@ -266,8 +267,12 @@ function printReport(report: AllocationsReport, session: Session): void {
 async function loadTraces(target: Target, session: Session): Promise<TracedMoment> {
   const moment =
     target.kind === 'file'
-      ? openFile(target.path, session).graph
+      ? await readTraceFile(target.path, {
+          ...captureOptionsOf(session),
+          search: session.coreSearch,
+        })
       : await captureTraces(target.pid, session);
+  noteGaps(moment.capture, session);
   refuseUnreadable(moment.capture);
   return { traces: moment.traces, capture: moment.capture };
 }

@@ -1,13 +1,14 @@
-// `leakscope capture PID -o FILE`: one snapshot file, readable only by its owner: it holds what the process's memory held.
+// `leakscope capture TARGET -o FILE`: one snapshot file, readable only by its owner: it holds what the process's memory held.
 
 import { existsSync } from 'node:fs';
 import type { Command } from 'commander';
 import { UsageError } from '../base/errors.ts';
 import { writeSnapshotFile } from '../capture/snapshot-file.ts';
+import { isCoreFile, refuseNoCore } from '../memory/core-file.ts';
 import { buildCaptureReport, formatCapture } from '../report/capture-report.ts';
 import { addExamples, addTargetOptions, parseFileName } from './options.ts';
 import type { OutputOptions, Session } from './session.ts';
-import { capturePid, parsePid } from './target.ts';
+import { loadGraph, parseTarget, type Target } from './target.ts';
 
 interface CaptureOptions extends OutputOptions {
   output: string;
@@ -19,26 +20,32 @@ export function addCaptureCommand(program: Command, session: Session): void {
   const command = program
     .command('capture')
     .description('one snapshot file, for top, growth, new, show, path and graph')
-    .argument('<pid>', 'a running Python process')
+    .argument('<target>', 'a pid or a core file')
     .requiredOption('-o, --output <file>', 'the file to write', parseFileName)
     .option('--force', 'replace the file if it exists')
     .option('--redact', 'without contents of objects: only types, names in code and sizes')
-    .action((pid: string, options: CaptureOptions) => {
+    .action((target: string, options: CaptureOptions) => {
       session.useOutput(options);
-      return runCapture(parsePid(pid), options, session);
+      return runCapture(parseTarget(target), options, session);
     });
   addTargetOptions(command);
   addExamples(command, [
     'leakscope capture 4242 -o before.lscope',
     'leakscope capture 4242 -o for-the-bug-report.lscope --redact',
+    'leakscope capture core.4242 --sysroot /mnt/image -o crash.lscope',
   ]);
 }
 
-async function runCapture(pid: number, options: CaptureOptions, session: Session): Promise<void> {
+async function runCapture(
+  target: Target,
+  options: CaptureOptions,
+  session: Session,
+): Promise<void> {
   const { output } = options;
   refuseExisting(output, options.force === true);
   const startedAt = performance.now();
-  const graph = await capturePid(pid, session, { redact: options.redact === true });
+  refuseSnapshot(target);
+  const graph = await loadGraph(target, session, { redact: options.redact === true });
   session.progress(`writing ${output}`);
   const bytes = await writeSnapshotFile(output, graph, session.fileOptions);
   const report = buildCaptureReport(graph, { path: output, bytes }, performance.now() - startedAt);
@@ -52,5 +59,16 @@ export function refuseExisting(output: string, mayReplace: boolean): void {
     fact: `"${output}" exists already`,
     reason: 'a capture is not written over another file',
     next: 'Choose another name, or add --force.',
+  });
+}
+
+/** A snapshot needs no capture. */
+function refuseSnapshot(target: Target): void {
+  if (target.kind !== 'file' || isCoreFile(target.path)) return;
+  refuseNoCore(target.path);
+  throw new UsageError({
+    fact: `"${target.path}" is no core file`,
+    reason: 'only processes and core files are captured',
+    next: 'A snapshot file can be given to the other commands as it is.',
   });
 }

@@ -11,7 +11,7 @@ import { addExamples, addTargetOptions, parseDuration, parseWholeNumber } from '
 import { nameChildren } from './resolve-target.ts';
 import type { OutputOptions, Session } from './session.ts';
 import { type StartedProgram, startProgram, waitForPython } from './start-program.ts';
-import { parsePid, parseTarget } from './target.ts';
+import { noteGaps, parsePid, parseTarget } from './target.ts';
 import { withTracer } from './trace-window.ts';
 
 export interface HuntCommandOptions extends OutputOptions {
@@ -40,7 +40,7 @@ export function addHuntCommand(program: Command, session: Session): void {
     )
     .argument(
       '[targets...]',
-      'a running Python process, or snapshot files of one in the order of their captures',
+      'a running Python process, or snapshot or core files of one in the order of their captures',
     )
     .option(
       '--load <command>',
@@ -116,8 +116,14 @@ async function huntTargets(
   }
   const { signal, budget } = session;
   const onProgress = (text: string) => session.progress(text);
-  const redact = options.redact === true;
-  const report = await huntFiles(files, { signal, budget, redact, onProgress });
+  const report = await huntFiles(files, {
+    signal,
+    budget,
+    search: session.coreSearch,
+    redact: options.redact === true,
+    onProgress,
+    onCapture: (capture) => noteGaps(capture, session),
+  });
   finishHunt(report, session);
 }
 
@@ -133,7 +139,7 @@ function parseFiles(
     throw new UsageError({
       fact: 'One hunt is of one process',
       reason: files.length === 0 ? `${targets.length} pids were given` : 'there are pids and files',
-      next: 'Give one pid, or snapshot files only.',
+      next: 'Give one pid, or snapshot or core files only.',
     });
   }
   if (files.length === 1) {

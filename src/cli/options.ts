@@ -1,6 +1,7 @@
 // Options that several commands share, and how the texts of arguments become values. A text that cannot be understood is
 // reported by commander as a usage error (exit code 2).
 
+import { statSync } from 'node:fs';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 
 export function addOutputOptions(command: Command): Command {
@@ -14,11 +15,18 @@ export function addOutputOptions(command: Command): Command {
 
 /** The same, for commands that take captures or read them from files. */
 export const addTargetOptions = (command: Command): Command =>
-  addOutputOptions(command).option(
-    '--max-memory <size>',
-    'memory that leakscope may take, such as 4GB (default: what is left on the machine)',
-    parseBytes,
-  );
+  addOutputOptions(command)
+    .option(
+      '--max-memory <size>',
+      'memory that leakscope may take, such as 4GB (default: what is left on the machine)',
+      parseBytes,
+    )
+    .option('--exe <file>', 'of a core file: its program, if it is not at its path', parseFile)
+    .option(
+      '--sysroot <folder>',
+      "of a core file: the files of the process's machine or image are below it, or in it",
+      parseFolder,
+    );
 
 /** Examples under the help text of a command. */
 export const addExamples = (command: Command, examples: readonly string[]): Command =>
@@ -68,6 +76,17 @@ export const parseWholeNumber =
 export function parseFileName(text: string): string {
   if (text.trim() === '') throw new InvalidArgumentError('Write the name of a file.');
   return text;
+}
+
+/** The name of a file that is there. */
+function parseFile(text: string): string {
+  if (statSync(text, { throwIfNoEntry: false })?.isFile() === true) return text;
+  throw new InvalidArgumentError('There is no such file.');
+}
+
+function parseFolder(text: string): string {
+  if (statSync(text, { throwIfNoEntry: false })?.isDirectory() === true) return text;
+  throw new InvalidArgumentError('There is no such folder.');
 }
 
 /** `0x7f3a2c1d9e50` or the same in decimal, as `id()` prints it. */

@@ -6,6 +6,7 @@
 // command may take the first Ctrl-C for itself (`onInterrupt`): then the second is the first.
 
 import { explainFileError, type WholeFileOptions } from '../capture/whole-file.ts';
+import type { CoreSearch } from '../memory/core-libraries.ts';
 import { MemoryBudget } from '../memory/memory-budget.ts';
 import { colourStyle, plainStyle, type Style } from '../report/text-layout.ts';
 import { sleep } from '../watch/sleep.ts';
@@ -21,6 +22,9 @@ export interface OutputOptions {
   progress?: boolean;
   /** Bytes. */
   maxMemory?: number;
+  /** Where the files of a core's process are. */
+  sysroot?: string;
+  exe?: string;
 }
 
 export class Session {
@@ -68,6 +72,12 @@ export class Session {
     const wanted =
       process.stdout.isTTY === true && !process.env.NO_COLOR && process.env.TERM !== 'dumb';
     return wanted ? colourStyle : plainStyle;
+  }
+
+  /** Where the files of the process of a core file are, by the user's word. */
+  get coreSearch(): CoreSearch {
+    const { sysroot, exe } = this.output;
+    return { sysroot, exe };
   }
 
   useOutput(options: OutputOptions): void {

@@ -1,18 +1,21 @@
-// TARGET of the command line: a pid or a snapshot file, and the graph that it gives.
+// TARGET of the command line: a pid, a snapshot file or a core file, and the graph that it gives.
 
 import { existsSync, statSync } from 'node:fs';
 import { UsageError } from '../base/errors.ts';
 import { formatNumberOf } from '../base/format.ts';
 import type { CaptureOptions } from '../capture/capture-heap.ts';
+import { readGraphFile } from '../capture/graph-file.ts';
 import { openSnapshotFile, type SnapshotFile } from '../capture/snapshot-file.ts';
-import type { HeapGraph } from '../graph/heap-graph.ts';
+import type { CaptureFacts, HeapGraph } from '../graph/heap-graph.ts';
+import { describeCoreGaps } from '../report/core-text.ts';
+import { buildCore } from '../report/report-parts.ts';
 import { openPython } from './resolve-target.ts';
 import type { Session } from './session.ts';
 
 export type Target = { kind: 'process'; pid: number } | { kind: 'file'; path: string };
 
 /** What a TARGET may be, for help texts. */
-export const TARGET_HELP = 'a pid or a snapshot file (leakscope capture)';
+export const TARGET_HELP = 'a pid, a snapshot file (leakscope capture) or a core file';
 
 /** Digits are a pid; a file of such a name is written ./1234. Throws UsageError where there is no such file. */
 export function parseTarget(text: string): Target {
@@ -34,7 +37,7 @@ function refuseMissing(path: string, what: string, reason: string): void {
       reason,
       next:
         what === 'target'
-          ? 'Give the pid of a Python process (leakscope ps lists them) or a snapshot file.'
+          ? 'Give the pid of a Python process (leakscope ps lists them), a snapshot file or a core file.'
           : 'Give a file that leakscope capture wrote.',
     });
   }
@@ -42,7 +45,7 @@ function refuseMissing(path: string, what: string, reason: string): void {
     throw new UsageError({
       fact: `"${path}" is not a snapshot file`,
       reason: 'it is no regular file',
-      next: 'Give a file that leakscope capture wrote.',
+      next: 'Give a file that leakscope capture wrote, or a core file.',
     });
   }
 }
@@ -65,7 +68,16 @@ export async function loadGraph(
   session: Session,
   options: ReadOptions = {},
 ): Promise<HeapGraph> {
-  if (target.kind === 'file') return openFile(target.path, session).graph;
+  if (target.kind === 'file') {
+    session.progress(`reading ${target.path}`);
+    const graph = await readGraphFile(target.path, {
+      ...options,
+      ...captureOptionsOf(session),
+      search: session.coreSearch,
+    });
+    noteGaps(graph.capture, session);
+    return graph;
+  }
   return capturePid(target.pid, session, options);
 }
 
@@ -73,6 +85,11 @@ export async function loadGraph(
 export function openFile(path: string, session: Session): SnapshotFile {
   session.progress(`reading ${path}`);
   return openSnapshotFile(path, { budget: session.budget });
+}
+
+/** Says what a core file does not have; nothing for others. */
+export function noteGaps(capture: CaptureFacts, session: Session): void {
+  for (const line of describeCoreGaps(buildCore(capture))) session.note(`note: ${line}`);
 }
 
 /** One capture, with progress; a wrapper's pid is refused with the pid of the Python under it. */

@@ -346,8 +346,8 @@ function describeBuild(
   sysdict: Address,
   file: string,
 ): string {
-  // A process is read on the machine that it runs on.
-  const facts = [process.arch === 'arm64' ? 'arm64 (not verified)' : 'x86-64'];
+  const machine = inputs.machine ?? (process.arch === 'arm64' ? 'arm64' : 'x86-64');
+  const facts = [machine === 'arm64' ? 'arm64 (not verified)' : machine];
   const name = baseName(file);
   facts.push(/^libpython/.test(name) ? `shared ${name}` : `static ${name || '(unknown file)'}`);
   const version = findInDict(memory, layout, sysdict, 'version');

@@ -31,6 +31,8 @@ export interface RuntimeElf {
 }
 
 export interface RuntimeInputs {
+  /** `x86-64`, `arm64`; by default that of leakscope: a process is read on the machine that it runs on. */
+  machine?: string;
   memory: MemoryReader;
   mappings: readonly RuntimeMapping[];
   /** The ELF file mapped from `path`; undefined if it is no ELF file or cannot be opened. */

@@ -173,6 +173,27 @@ export interface CaptureFacts {
   collector?: CollectorFacts | undefined;
   /** Share of the references met that led to a decoded object, 0..1. */
   coverage: number;
+  /** Of a core file; undefined for a process. Then `rssBytes` is what the core has, and `at` when it was written. */
+  core?: CoreFacts | undefined;
+}
+
+export interface CoreFacts {
+  /** `SIGABRT`; null where no signal made the kernel dump. */
+  signal: string | null;
+  /** Files of the process that were not found, the most that this costs first. */
+  missingFiles: MissingFileFacts[];
+  /** Paths of files that were used although the core does not have what would prove that they are the ones. */
+  unverifiedFiles: string[];
+  /** Bytes of memory that are missing because the core was cut off. */
+  cutOffBytes: number;
+}
+
+export interface MissingFileFacts {
+  path: string;
+  /** `not found`. */
+  reason: string;
+  /** Of the memory that was wanted and was in it. */
+  bytes: number;
 }
 
 export interface CollectorFacts {

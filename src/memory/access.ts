@@ -6,7 +6,7 @@
 
 import { readlinkSync, statSync } from 'node:fs';
 import { AccessError } from '../base/errors.ts';
-import { LiveMemory } from './live-memory.ts';
+import { type LiveMemory, openMemory } from './live-memory.ts';
 import {
   findProcess,
   findProcText,
@@ -57,7 +57,7 @@ export function openLiveMemory(pid: number): LiveMemory {
   const report = describeAccess(pid);
   if (!report.readable) throw accessErrorOf(report);
   try {
-    return new LiveMemory(pid);
+    return openMemory(pid);
   } catch (cause) {
     throw accessErrorOf(describeAccess(pid), cause);
   }
@@ -87,7 +87,7 @@ function describeWithoutMemory(target: ProcessStatus): string | undefined {
 
 function tryOpenMemory(pid: number): string | undefined {
   try {
-    new LiveMemory(pid).close();
+    openMemory(pid).close();
     return undefined;
   } catch (error) {
     return (error as NodeJS.ErrnoException).code ?? 'unknown';

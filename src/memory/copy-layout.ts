@@ -13,7 +13,7 @@ import {
   isSpecialMapping,
   type Mapping,
   type PageCounts,
-  type Pagemap,
+  type PagePresence,
 } from './mappings.ts';
 import { PAGE_SIZE, type PageRun } from './memory-image.ts';
 import type { Address } from './memory-reader.ts';
@@ -72,7 +72,7 @@ const MEMORY: RunSource = { kind: 'memory' };
  */
 export function computeCopyLayout(
   mappings: readonly Mapping[],
-  pagemap: Pagemap | undefined,
+  pagemap: PagePresence | undefined,
   isElf: (mapping: Mapping) => boolean,
   skip: readonly AddressRange[] = [],
 ): CopyLayout {
@@ -108,14 +108,18 @@ export function computeCopyLayout(
 const isCounted = (mapping: Mapping): boolean =>
   !isSpecialMapping(mapping) || mapping.path === '[vdso]';
 
-function countPages({ start, end }: Mapping, pagemap: Pagemap | undefined, counts: PageCounts) {
+function countPages(
+  { start, end }: Mapping,
+  pagemap: PagePresence | undefined,
+  counts: PageCounts,
+) {
   pagemap?.appendRuns(start, end, false, [], counts);
 }
 
 /** What is skipped is not read, so that what is swapped of it stays so. */
 function appendSkippedRuns(
   mapping: Mapping,
-  pagemap: Pagemap | undefined,
+  pagemap: PagePresence | undefined,
   skip: readonly AddressRange[],
   runs: PageRun[],
   counts: PageCounts,
@@ -141,7 +145,7 @@ const isSharedMemory = ({ path, start, end, writable }: Mapping): boolean =>
 
 function appendAnonymousRuns(
   mapping: Mapping,
-  pagemap: Pagemap | undefined,
+  pagemap: PagePresence | undefined,
   skip: readonly AddressRange[],
   runs: CopyRun[],
   counts: PageCounts,
@@ -154,7 +158,7 @@ function appendAnonymousRuns(
 
 function appendFileRuns(
   mapping: Mapping,
-  pagemap: Pagemap | undefined,
+  pagemap: PagePresence | undefined,
   isElf: (mapping: Mapping) => boolean,
   runs: CopyRun[],
   counts: PageCounts,
@@ -186,7 +190,7 @@ function appendGap(start: Address, end: Address, source: RunSource, runs: CopyRu
 function findPresentRuns(
   start: Address,
   end: Address,
-  pagemap: Pagemap | undefined,
+  pagemap: PagePresence | undefined,
   onlyOwn: boolean,
   counts: PageCounts,
 ): PageRun[] {

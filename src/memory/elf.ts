@@ -3,14 +3,17 @@
 //
 // Files are damaged, cut short or replaced while they are read: every offset and count is checked against the file's
 // size, and what cannot be read is undefined or empty, never an exception. Not handled: ELF32 and big-endian files
-// beyond saying what they are, compressed sections, extended section numbers (over 65 279 sections), relocations.
+// beyond saying what they are, compressed sections, extended section numbers (over 65 279 sections), relocations. More
+// segments than the header can count (PN_XNUM) occur in core files only.
 
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import type { Address } from './memory-reader.ts';
 
 export const ET_EXEC = 2;
 export const ET_DYN = 3;
+export const ET_CORE = 4;
 export const EM_X86_64 = 62;
+export const EM_AARCH64 = 183;
 export const PT_LOAD = 1;
 export const PT_NOTE = 4;
 
@@ -23,13 +26,20 @@ const STT_TLS = 6;
 const STT_GNU_IFUNC = 10;
 const NT_GNU_BUILD_ID = 3;
 const HEADER_BYTES = 64;
+const PHNUM_AT = 56;
 const SEGMENT_BYTES = 56;
 const SECTION_BYTES = 64;
 const SYMBOL_BYTES = 24;
 /** Symbol and string tables of debug builds have some 10 MB; larger ones are damaged. */
 const MAX_TABLE_BYTES = 512 << 20;
 const MAX_NOTE_BYTES = 1 << 20;
+/** One call reads less than 2 GiB. */
+const MAX_READ_BYTES = 1 << 30;
 const SYMBOLS_PER_READ = 1 << 16;
+/** In the place of the number of segments: it is in the first section's `sh_info`. */
+const PN_XNUM = 0xffff;
+/** 16 times the kernel's usual limit of mappings. */
+const MAX_SEGMENTS = 1 << 20;
 
 /** Where the bytes of an ELF file are: a file, or a test's buffer. */
 export interface ByteSource {
@@ -110,7 +120,7 @@ export class ElfFile {
   }
 
   private readSegments(): ElfSegment[] {
-    const rows = this.readRows(this.header, 32, 54, 56, SEGMENT_BYTES);
+    const rows = this.readRows(this.header, 32, 54, PHNUM_AT, SEGMENT_BYTES);
     if (rows === undefined) return [];
     const { view, stride, count } = rows;
     const segments: ElfSegment[] = [];
@@ -167,11 +177,17 @@ export class ElfFile {
     leastStride: number,
   ): { view: DataView; stride: number; count: number } | undefined {
     const stride = header.getUint16(strideAt, true);
-    const count = header.getUint16(countAt, true);
-    if (stride < leastStride || count === 0) return undefined;
+    const field = header.getUint16(countAt, true);
+    const isExtended = countAt === PHNUM_AT && field === PN_XNUM;
+    const count = isExtended ? this.readExtendedCount() : field;
+    if (stride < leastStride || count === 0 || count > MAX_SEGMENTS) return undefined;
     const bytes = this.readBytes(readU64(header, offsetAt), stride * count);
     if (bytes === undefined) return undefined;
     return { view: new DataView(bytes.buffer, bytes.byteOffset), stride, count };
+  }
+
+  private readExtendedCount(): number {
+    return this.readBytes(readU64(this.header, 40), SECTION_BYTES)?.readUInt32LE(44) ?? 0;
   }
 
   /** The first section of this name: `.PyRuntime`. */
@@ -261,6 +277,11 @@ export class ElfFile {
     }
   }
 
+  /** Whether it is what `objcopy --only-keep-debug` leaves: the headers of another file without what they describe. */
+  get hasNoContents(): boolean {
+    return this.findSection('.text')?.type === SHT_NOBITS;
+  }
+
   /** The GNU build id in hexadecimal; undefined if there is none. */
   get buildId(): string | undefined {
     for (const segment of this.segments) {
@@ -313,14 +334,16 @@ export function bufferSource(bytes: Uint8Array): ByteSource {
   };
 }
 
-function fileSource(fd: number): ByteSource {
+/** The source does not close the descriptor. */
+export function fileSource(fd: number): ByteSource {
   return {
     sizeBytes: fstatSync(fd).size,
     read(offset, target) {
       let done = 0;
       try {
         while (done < target.length) {
-          const count = readSync(fd, target, done, target.length - done, offset + done);
+          const wanted = Math.min(target.length - done, MAX_READ_BYTES);
+          const count = readSync(fd, target, done, wanted, offset + done);
           if (count === 0) break;
           done += count;
         }

@@ -4,7 +4,7 @@
 // Everything that does not need the target to stand still is done before (room for the copy, page faults of that room) or
 // after (pages that are as in their file, the image's index). Pages that are swapped out are read, and thereby swapped in.
 
-import { AccessError, UnsupportedError } from '../base/errors.ts';
+import { AccessError } from '../base/errors.ts';
 import type { AddressRange } from './address-ranges.ts';
 import {
   type CopyLayout,
@@ -13,12 +13,13 @@ import {
   type LeftOut,
   type MappingResidency,
 } from './copy-layout.ts';
+import { copyRun, makeCopyRoom, type PlacedRuns, placeNone, placeRun } from './copy-runs.ts';
 import type { LiveTarget } from './freeze.ts';
 import { waitMs } from './guard-process.ts';
 import type { LiveMemory } from './live-memory.ts';
 import { decodeMappings, findMapsText, type Mapping, Pagemap } from './mappings.ts';
 import type { MemoryBudget } from './memory-budget.ts';
-import { allocateImageStorage, MemoryImage, PAGE_SIZE, type PageRun } from './memory-image.ts';
+import { MemoryImage, PAGE_SIZE, type PageRun } from './memory-image.ts';
 import { findPssBytes, findRssBytes } from './process-status.ts';
 import { readThreadNames, readThreadStates, type ThreadState } from './threads.ts';
 import { UnchangedPages } from './unchanged-pages.ts';
@@ -28,11 +29,7 @@ const MAX_CHECKS = 100;
 /** How often the room for the copy may prove too small. */
 const MAX_GROWTHS = 6;
 const SLACK_PAGES = (8 << 20) / PAGE_SIZE;
-/** A Uint32Array, which the image is, ends at 16 GiB. */
-const MAX_PAGES = 2 ** 34 / PAGE_SIZE - 1;
 const SIGN_OF_LIFE_MS = 1000;
-/** In one run; the rest of a run with more is given up, because each costs a read while the target stands still. */
-const MAX_UNREADABLE_PAGES = 64;
 
 export interface CopyOptions {
   /**
@@ -232,13 +229,6 @@ const layOut = (
     copier.findSkipped(frozen),
   );
 
-interface PlacedRuns {
-  /** Ascending; all of them lie in the storage one after the other from page 1 on. */
-  runs: CopyRun[];
-  copiedBytes: number;
-  unreadableBytes: number;
-}
-
 /** Copies what comes from memory and leaves room for what comes from files. */
 function copyRuns(
   runs: readonly CopyRun[],
@@ -246,41 +236,18 @@ function copyRuns(
   storage: Uint32Array,
   stillWorking: () => void,
 ): PlacedRuns {
-  const placed: CopyRun[] = [];
-  let at = PAGE_SIZE;
-  let copiedBytes = 0;
-  let unreadableBytes = 0;
+  const placed = placeNone();
   let toldAt = performance.now();
   for (const run of runs) {
-    if (run.source.kind === 'file') {
-      placed.push(run);
-      at += run.pageCount * PAGE_SIZE;
-      continue;
-    }
-    let failures = 0;
-    for (let page = 0; page < run.pageCount; ) {
-      const address = run.address + page * PAGE_SIZE;
-      const wanted = (run.pageCount - page) * PAGE_SIZE;
-      // A view of each run, because one of everything would end at 4 GiB.
-      const room = new Uint8Array(storage.buffer, at, wanted);
-      const pageCount = Math.floor(memory.readAvailable(address, room, 0, wanted) / PAGE_SIZE);
-      if (pageCount > 0) placed.push({ ...run, address, pageCount });
-      at += pageCount * PAGE_SIZE;
-      copiedBytes += pageCount * PAGE_SIZE;
-      page += pageCount;
-      if (page === run.pageCount) break;
-      // A guard page of a stack, or broken memory: what lies behind it may be readable.
-      const lost = ++failures < MAX_UNREADABLE_PAGES ? 1 : run.pageCount - page;
-      unreadableBytes += lost * PAGE_SIZE;
-      page += lost;
-    }
+    if (run.source.kind === 'file') placeRun(run, placed);
+    else copyRun(run, memory, storage, placed);
     const now = performance.now();
     if (now - toldAt > SIGN_OF_LIFE_MS) {
       stillWorking();
       toldAt = now;
     }
   }
-  return { runs: placed, copiedBytes, unreadableBytes };
+  return placed;
 }
 
 /** Fills the rooms for unchanged pages and drops those that cannot be had; returns the runs of the image. */
@@ -311,22 +278,9 @@ function fillFromFiles(
 }
 
 function makeRoom(pageCount: number, { target: { pid }, budget }: Copier): Uint32Array {
-  if (pageCount > MAX_PAGES) {
-    throw new UnsupportedError({
-      fact: `Cannot copy process ${pid}`,
-      reason: `it has ${Math.round((pageCount * PAGE_SIZE) / 2 ** 30)} GiB of private memory; a copy holds 16 GiB`,
-      next: 'Take a core file with gcore and give its name instead of the pid.',
-    });
-  }
   const slack = Math.ceil(pageCount / 50) + SLACK_PAGES;
-  const withSlack = Math.min(pageCount + slack, MAX_PAGES) + 1;
-  const copyBytes = withSlack * PAGE_SIZE;
-  budget?.require(copyBytes, `copy process ${pid}`, estimateHuntBytes(copyBytes));
-  return allocateImageStorage(withSlack);
+  return makeCopyRoom(pageCount, slack, `process ${pid}`, budget);
 }
-
-/** What a hunt allocates in all on a heap of small objects, by measurement at 1 to 50 million. */
-export const estimateHuntBytes = (copyBytes: number): number => 64e6 + 4 * copyBytes;
 
 function readMapsText(pid: number): string {
   const text = findMapsText(pid);

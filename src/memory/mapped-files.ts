@@ -147,7 +147,7 @@ function* openCandidates(pid: number, mappings: readonly Mapping[]): Generator<C
 }
 
 /** Opens a regular file; anything else that has taken its place (a pipe would block) is left alone. */
-function tryOpenFile(path: string): { fd: number; inode: number } | undefined {
+export function tryOpenFile(path: string): { fd: number; inode: number } | undefined {
   try {
     const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
     const stat = fstatSync(fd);

@@ -120,8 +120,20 @@ export interface PageCounts {
   commonRuns?: PageRun[];
 }
 
+/** Which pages of a target have content; of processes and of cores. */
+export interface PagePresence {
+  /** See `Pagemap`. */
+  appendRuns(
+    start: Address,
+    end: Address,
+    onlyOwn: boolean,
+    runs: PageRun[],
+    counts?: PageCounts,
+  ): boolean;
+}
+
 /** /proc/PID/pagemap, kept open: which pages of a range have content. */
-export class Pagemap {
+export class Pagemap implements PagePresence {
   private readonly fd: number;
   private readonly entries = new Uint32Array(PAGEMAP_CHUNK_ENTRIES * 2);
   private readonly bytes = new Uint8Array(this.entries.buffer);

@@ -1,5 +1,5 @@
-// Reading single values from an address space, wherever its bytes are: a live process (`LiveMemory`) or a frozen copy
-// (`MemoryImage`). For code that reads little: hot loops work on `MemoryImage.halves`.
+// Reading single values from an address space, wherever its bytes are: a live process or a core file (`ByteMemory`), or a
+// frozen copy (`MemoryImage`). For code that reads little: hot loops work on `MemoryImage.halves`.
 
 /** A virtual address of the target in bytes: an exact integer below 2^48. */
 export type Address = number;

@@ -16,8 +16,13 @@ export interface ThreadState {
   instructionPointer?: Address;
   /** Number of the system call in which it waits, -1 if it is in none; present when the kernel showed it. */
   systemCall?: number;
-  /** Arguments of the system call in which it waits; values above 2^53 are rounded (they are no addresses). */
+  /**
+   * Arguments of the system call in which it waits, of a core all general registers; values above 2^53 are rounded (they are
+   * no addresses).
+   */
   registers: number[];
+  /** A core file does not have its stack: frames and pointers on it are not known. */
+  lacksStack?: boolean;
 }
 
 /** Registers of every thread; for use while the process is stopped. About 20 microseconds a thread. */

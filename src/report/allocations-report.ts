@@ -22,7 +22,7 @@ import {
 } from '../graph/heap-graph.ts';
 import type { AllocationPlace, AllocationsReport } from './allocations-schema.ts';
 import type { TracedStack } from './flame-graph.ts';
-import { buildFrames, buildProblems, buildTarget } from './report-parts.ts';
+import { buildCore, buildFrames, buildProblems, buildTarget } from './report-parts.ts';
 import { formatRepr } from './repr-text.ts';
 
 /** One moment: the traces are undefined where the tracer was off. */
@@ -101,6 +101,7 @@ const buildMoment = (capture: CaptureFacts): AllocationsReport['capture'] => ({
   pauseMs: capture.pauseMs,
   copiedBytes: capture.copiedBytes,
   rssBytes: capture.rssBytes,
+  core: buildCore(capture),
 });
 
 function describeTracer(traces: AllocationTraces): NonNullable<AllocationsReport['tracer']> {

@@ -7,14 +7,19 @@ import {
   formatBytes,
   formatCount,
   formatDuration,
-  formatMs,
   formatNumberOf,
   formatSignedBytes,
   formatSignedCount,
   sanitizeText,
 } from '../base/format.ts';
 import type { AllocationPlace, AllocationsReport } from './allocations-schema.ts';
-import { formatFrame, formatProblems, formatTarget } from './report-parts.ts';
+import {
+  formatFrame,
+  formatPause,
+  formatProblems,
+  formatRss,
+  formatTarget,
+} from './report-parts.ts';
 import {
   formatHanging,
   formatTable,
@@ -40,15 +45,19 @@ export function formatAllocations(report: AllocationsReport, style: Style = plai
 const formatHead = ({ target, capture }: AllocationsReport): string[] => [
   [
     ...formatTarget(target),
-    `RSS ${formatBytes(capture.rssBytes)}`,
-    ...(capture.copiedBytes === 0 ? [] : [`paused ${formatMs(capture.pauseMs)} ms`]),
+    formatRss(capture),
+    ...(capture.copiedBytes === 0 ? [] : formatPause(capture)),
   ].join('   '),
 ];
 
-function formatTracer({ tracer, window, target }: AllocationsReport): string[] {
+function formatTracer({ tracer, window, target, capture }: AllocationsReport): string[] {
   if (tracer === null) {
     const off = 'tracemalloc is off: nothing is recorded of where memory is allocated.';
-    const how = `Start the program with PYTHONTRACEMALLOC=10 (frames to keep), or switch it on for a while: leakscope allocations ${target.pid} --start --for 30s. Only what is allocated from then on is known.`;
+    const begin = 'Start the program with PYTHONTRACEMALLOC=10 (frames to keep)';
+    const how =
+      capture.core === null
+        ? `${begin}, or switch it on for a while: leakscope allocations ${target.pid} --start --for 30s. Only what is allocated from then on is known.`
+        : `${begin} before the next core is dumped.`;
     return [off, ...formatHanging('', how)];
   }
   const peak = tracer.peakBytes === null ? '' : `, at most ${formatBytes(tracer.peakBytes)} so far`;

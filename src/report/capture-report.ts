@@ -41,7 +41,7 @@ export function formatCapture(report: CaptureReport): string {
     formatCaptureLine(report.target, capture),
     `${sanitizeText(report.file)}   ${formatBytes(report.fileBytes)}   ` +
       `${formatNumberOf(report.references, 'reference')}   ` +
-      `${formatBytes(capture.copiedBytes)} copied in ${formatMs(capture.pauseMs)} ms, ` +
+      `${formatBytes(capture.copiedBytes)} copied${capture.core === null ? ` in ${formatMs(capture.pauseMs)} ms` : ''}, ` +
       `${formatDuration(report.totalMs / 1000)} in all`,
     formatCoverage(report.coverage),
     ...formatProblems(report.problems),

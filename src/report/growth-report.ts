@@ -142,7 +142,7 @@ export function formatGrowth(report: GrowthReport, style: Style = plainStyle): s
   const { from, to } = report;
   const lines = [
     `${formatTarget(report.target).join('   ')}   ${formatDuration(Math.max(0, report.seconds))} apart   ` +
-      `RSS ${formatBytes(from.rssBytes)} -> ${formatBytes(to.rssBytes)} (${formatSignedBytes(to.rssBytes - from.rssBytes)})   ` +
+      `${to.core === null ? 'RSS' : 'in the cores'} ${formatBytes(from.rssBytes)} -> ${formatBytes(to.rssBytes)} (${formatSignedBytes(to.rssBytes - from.rssBytes)})   ` +
       `objects ${formatSignedCount(to.objects - from.objects)}`,
     '',
   ];

@@ -54,7 +54,8 @@ function formatHeader(report: HuntReport): string[] {
     captures.map((capture) => capture.pauseMs),
     formatMs,
   );
-  const right = `${formatNumberOf(captures.length, 'capture')} in ${formatDuration(report.seconds)}, paused ${pauses} ms`;
+  const paused = captures.every(({ core }) => core !== null) ? '' : `, paused ${pauses} ms`;
+  const right = `${formatNumberOf(captures.length, 'capture')} in ${formatDuration(report.seconds)}${paused}`;
   const age =
     target.startedAt === null || captures.length === 0
       ? undefined
@@ -80,8 +81,10 @@ function formatChart(report: HuntReport): string[] {
   if (captures.length === 0) return [];
   const first = captures[0].rssBytes;
   const last = captures[captures.length - 1].rssBytes;
+  // What a core has is not what was resident, but grows with it.
+  const what = captures[0].core === null ? 'RSS ' : 'core';
   const lines = [
-    `RSS  ${formatSparkline(series)}   ${formatBytes(first)} -> ${formatBytes(last)}   ` +
+    `${what} ${formatSparkline(series)}   ${formatBytes(first)} -> ${formatBytes(last)}   ` +
       `${formatSignedBytes(growth.bytes)} in ${formatDuration(report.seconds)} (${formatBytesPerHour(growth.bytesPerHour)})`,
   ];
   const terms = formatGrowthTerms(report.ledger.growth, growth.bytes);

@@ -21,7 +21,9 @@ import {
   buildCaptureLine,
   buildProblems,
   buildTarget,
+  formatPause,
   formatProblems,
+  formatRss,
   formatTarget,
 } from './report-parts.ts';
 import { formatHanging, formatTable, plainStyle, type Style } from './text-layout.ts';
@@ -104,11 +106,14 @@ function sumTypes(graph: HeapGraph, garbage: Uint32Array): LedgerReport['types']
 
 /** `verbose`: also the arenas, mappings and the allocators' own counters. */
 export function formatLedger(report: LedgerReport, verbose = false, style = plainStyle): string {
-  const { target, rssBytes, pssBytes } = report;
+  const { target, pssBytes } = report;
   const lines = [
-    `${formatTarget(target).join('   ')}   RSS ${formatBytes(rssBytes)}` +
-      (pssBytes === null ? '' : `   PSS ${formatBytes(pssBytes)}`) +
-      `   paused ${report.capture.pauseMs.toFixed(0)} ms`,
+    [
+      ...formatTarget(target),
+      formatRss(report.capture),
+      ...(pssBytes === null ? [] : [`PSS ${formatBytes(pssBytes)}`]),
+      ...formatPause(report.capture),
+    ].join('   '),
     '',
     ...formatAccounts(report, style),
     '',
@@ -116,7 +121,14 @@ export function formatLedger(report: LedgerReport, verbose = false, style = plai
     ...formatCorruption(report),
   ];
   if (report.fragmentation !== null) {
-    lines.push('', ...formatFragmentation(report.fragmentation, style));
+    lines.push(
+      '',
+      ...formatFragmentation(
+        report.fragmentation,
+        report.capture.core === null ? ' of RSS' : '',
+        style,
+      ),
+    );
   }
   if (verbose) lines.push('', ...formatDetails(report, style));
   lines.push(...formatProblems(report.problems));
@@ -135,8 +147,8 @@ function formatAccounts(report: LedgerReport, style: Style): string[] {
   rows.push([formatBytes(residueBytes), formatShare(residueBytes / rssBytes), 'unexplained']);
   return formatTable(
     [
-      { title: 'resident', align: 'right' },
-      { title: 'of RSS', align: 'right' },
+      { title: report.capture.core === null ? 'resident' : 'in the core', align: 'right' },
+      { title: report.capture.core === null ? 'of RSS' : 'share', align: 'right' },
       { title: 'account', align: 'left' },
     ],
     rows,
@@ -161,11 +173,11 @@ function formatCorruption({ corruption }: LedgerReport): string[] {
   return formatHanging('damage     ', text);
 }
 
-/** What is held free, what would return it, and what does not. */
-export function formatFragmentation(found: Fragmentation, style: Style): string[] {
+/** What is held free, what would return it, and what does not; `ofWhat` says what the share is of: ` of RSS`. */
+function formatFragmentation(found: Fragmentation, ofWhat: string, style: Style): string[] {
   const lines = [
     style.strong(
-      `${formatBytes(found.freeBytes)} (${formatShare(found.share)} of RSS) is free memory that allocators hold`,
+      `${formatBytes(found.freeBytes)} (${formatShare(found.share)}${ofWhat}) is free memory that allocators hold`,
     ),
   ];
   for (const gain of found.gains) {
@@ -223,7 +235,8 @@ function formatDetails(report: LedgerReport, style: Style): string[] {
       `${expected === found ? 'ok       ' : 'DIFFERS  '}${name}: ${formatCount(expected)}${expected === found ? '' : `, found ${formatCount(found)}`}`,
   );
   const stacks = report.threads.map(
-    (thread) => `${formatBytes(thread.stackBytes)} ${sanitizeText(thread.name)}`,
+    ({ stackBytes, name, tid }) =>
+      `${formatBytes(stackBytes)} ${sanitizeText(name || `thread ${tid}`)}`,
   );
   return [
     ...arenas,

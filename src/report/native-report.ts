@@ -32,7 +32,9 @@ import {
   buildCaptureLine,
   buildProblems,
   buildTarget,
+  formatPause,
   formatProblems,
+  formatRss,
   formatTarget,
 } from './report-parts.ts';
 import { formatRepr } from './repr-text.ts';
@@ -201,8 +203,12 @@ export const describeSizes = (leastBytes: number, mostBytes: number): string =>
 export function formatNative(report: NativeReport, style: Style = plainStyle): string {
   const { target, capture, lost, retained } = report;
   const lines = [
-    `${formatTarget(target).join('   ')}   RSS ${formatBytes(capture.rssBytes)}   ` +
-      `allocator ${report.allocator}   paused ${capture.pauseMs.toFixed(0)} ms`,
+    [
+      ...formatTarget(target),
+      formatRss(capture),
+      `allocator ${report.allocator}`,
+      ...formatPause(capture),
+    ].join('   '),
     '',
   ];
   if (!report.blocksAreKnown) {
@@ -323,9 +329,17 @@ function formatExcess({ excess, from }: NativeReport, style: Style): string[] {
   return [style.strong('references that are counted and exist nowhere, by object'), ...lines, ''];
 }
 
-function formatNext({ confirm, lost, lostReferences, from, target }: NativeReport): string[] {
+function formatNext({
+  confirm,
+  lost,
+  lostReferences,
+  from,
+  target,
+  capture,
+}: NativeReport): string[] {
   const lines: string[] = [];
-  if (from === null && (lost.bytes > 0 || lostReferences.length > 0)) {
+  const isRunning = capture.core === null;
+  if (isRunning && from === null && (lost.bytes > 0 || lostReferences.length > 0)) {
     lines.push(`does it grow?   leakscope native ${target.pid} --every 10s`);
   }
   if (confirm !== null) lines.push(...formatHanging('call sites      ', confirm));

@@ -39,7 +39,16 @@ export const buildCaptureLine = (graph: HeapGraph): CaptureLine => ({
   rssBytes: graph.capture.rssBytes,
   objects: graph.nodeCount,
   coverage: graph.capture.coverage,
+  core: buildCore(graph.capture),
 });
+
+/** At most so many files are listed. */
+const MAX_MISSING_FILES = 50;
+
+export const buildCore = ({ core }: CaptureFacts): CaptureLine['core'] =>
+  core === undefined
+    ? null
+    : { ...core, missingFiles: core.missingFiles.slice(0, MAX_MISSING_FILES) };
 
 export const buildProblems = (problems: readonly Problem[]): ProblemLine[] =>
   problems.map((problem) => ({
@@ -90,9 +99,17 @@ export const formatCaptureLine = (target: TargetReport, capture: CaptureLine): s
   [
     ...formatTarget(target),
     formatNumberOf(capture.objects, 'object'),
-    `RSS ${formatBytes(capture.rssBytes)}`,
-    `paused ${formatMs(capture.pauseMs)} ms`,
+    formatRss(capture),
+    ...formatPause(capture),
   ].join('   ');
+
+/** `RSS 412 MB`; of a core file `412 MB in the core`, which does not tell what was resident. */
+export const formatRss = ({ rssBytes, core }: Pick<CaptureLine, 'rssBytes' | 'core'>): string =>
+  core === null ? `RSS ${formatBytes(rssBytes)}` : `${formatBytes(rssBytes)} in the core`;
+
+/** `paused 10 ms`; nothing for a core file. */
+export const formatPause = ({ pauseMs, core }: Pick<CaptureLine, 'pauseMs' | 'core'>): string[] =>
+  core === null ? [`paused ${formatMs(pauseMs)} ms`] : [];
 
 export const formatCoverage = (coverage: number): string =>
   `coverage: ${formatShare(coverage)} of the references led to an object`;
@@ -100,6 +117,7 @@ export const formatCoverage = (coverage: number): string =>
 /** What users meet in healthy captures; other kinds are for bug reports and printed as they are called. */
 const PROBLEM_TEXTS: Readonly<Record<string, string>> = {
   'type-size-unexpected': 'C type of another release, scanned for references',
+  'stack-not-in-core': 'threads whose stack is not in the core, with frames and pointers on it',
   'collection-was-running': 'capture while the collector ran, without its lists',
 };
 

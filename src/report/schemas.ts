@@ -29,9 +29,22 @@ export const capture = z.strictObject({
   at: time,
   pauseMs: z.number().min(0).meta({ description: 'for how long the target stood still' }),
   copiedBytes: bytes,
-  rssBytes: bytes,
+  rssBytes: bytes.meta({
+    description: 'resident set; of a core file the memory in it, without anonymous pages of zeros',
+  }),
   objects: count,
   coverage: share.meta({ description: 'share of the references met that led to a decoded object' }),
+  core: z
+    .strictObject({
+      signal: z.string().nullable().meta({ description: 'that made the kernel dump' }),
+      missingFiles: z
+        .array(z.strictObject({ path: z.string(), reason: z.string(), bytes }))
+        .meta({ description: 'of the process, with the bytes of memory that were in them' }),
+      unverifiedFiles: z.array(z.string()),
+      cutOffBytes: bytes.meta({ description: 'missing because the core was cut off' }),
+    })
+    .nullable()
+    .meta({ description: 'of a core file; null: of a process' }),
 });
 
 export const problem = z.strictObject({

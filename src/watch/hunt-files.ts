@@ -1,4 +1,4 @@
-// A hunt over snapshot files: captures of one process that were written over time, read one after the other, and the verdict
+// A hunt over files: snapshots or cores of one process that were written over time, read one after the other, and the verdict
 // on them. The resident set is known at the captures only.
 
 import { setImmediate } from 'node:timers/promises';
@@ -6,8 +6,8 @@ import { assert } from '../base/assert.ts';
 import { UsageError } from '../base/errors.ts';
 import { requireAnalysisRoom } from '../capture/analysis-room.ts';
 import type { CaptureOptions } from '../capture/capture-heap.ts';
-import { readSnapshotFile } from '../capture/snapshot-file.ts';
-import type { HeapGraph } from '../graph/heap-graph.ts';
+import { type GraphFileOptions, readGraphFile } from '../capture/graph-file.ts';
+import type { CaptureFacts } from '../graph/heap-graph.ts';
 import { redactGraph } from '../graph/redact-graph.ts';
 import { EvidenceCollector, type RssSample } from '../report/evidence.ts';
 import type { HuntReport } from '../report/schemas.ts';
@@ -20,30 +20,35 @@ export interface HuntFilesOptions {
   signal: AbortSignal;
   /** What the hunt may allocate. */
   budget?: CaptureOptions['budget'];
+  /** Where the files of a core's process are. */
+  search?: GraphFileOptions['search'];
   onProgress(text: string): void;
+  /** Called with the facts of each capture. */
+  onCapture?(capture: CaptureFacts): void;
   /** Whether the report is to have no contents of the program's data. */
   redact?: boolean;
 }
 
 /**
  * Judges at least two snapshots, in the order of their captures; one graph is in memory at a time. Throws UsageError for
- * what `readSnapshotFile` refuses, and for files of several processes or in another order.
+ * what `readGraphFile` refuses, and for files of several processes or in another order.
  */
 export async function huntFiles(
   paths: readonly string[],
-  { signal, budget, redact = false, onProgress }: HuntFilesOptions,
+  { signal, budget, search, redact = false, onProgress, onCapture }: HuntFilesOptions,
 ): Promise<HuntReport> {
   const collector = new EvidenceCollector();
   const rss: RssSample[] = [];
-  let before: HeapGraph['capture'] | undefined;
+  let before: CaptureFacts | undefined;
   for (const [i, path] of paths.entries()) {
     onProgress(`reading ${path}, ${i + 1} of ${paths.length}`);
     // Lets Ctrl-C in, which a long calculation keeps out.
     await setImmediate();
     signal.throwIfAborted();
-    const read = readSnapshotFile(path, { budget });
+    const read = await readGraphFile(path, { signal, budget, ...(search && { search }) });
     const graph = redact ? redactGraph(read) : read;
     const { capture } = graph;
+    onCapture?.(capture);
     if (before !== undefined) refuseUnlessLater(before, capture, paths[i - 1], path);
     requireAnalysisRoom(graph, budget);
     collector.add(graph);
@@ -56,17 +61,17 @@ export async function huntFiles(
   return judgeHunt(evidence);
 }
 
-type CaptureFacts = HeapGraph['capture'];
-
 function refuseUnlessLater(
   before: CaptureFacts,
   after: CaptureFacts,
   beforePath: string,
   afterPath: string,
 ): void {
-  const isSame =
-    before.pid === after.pid &&
-    Math.abs(before.processStartedAt - after.processStartedAt) < START_TOLERANCE_SECONDS;
+  const starts = [before.processStartedAt, after.processStartedAt];
+  // A core does not tell it.
+  const isSameStart =
+    starts.includes(0) || Math.abs(starts[0] - starts[1]) < START_TOLERANCE_SECONDS;
+  const isSame = before.pid === after.pid && isSameStart;
   if (!isSame) {
     throw new UsageError({
       fact: `${beforePath} and ${afterPath} are of different processes`,

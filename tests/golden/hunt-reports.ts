@@ -3,6 +3,7 @@
 import type { HuntReport, PathStep, Suspect } from '../../src/report/schemas.ts';
 
 const captureAt = (second: number, rssBytes: number, pauseMs: number, coverage = 0.99991) => ({
+  core: null,
   at: new Date(Date.UTC(2026, 10, 23, 12, 0, second)).toISOString(),
   pauseMs,
   copiedBytes: 310_000_000,

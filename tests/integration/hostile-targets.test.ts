@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { captureHeap } from '../../src/capture/capture-heap.ts';
 import type { HeapGraph } from '../../src/graph/heap-graph.ts';
-import { LiveMemory } from '../../src/memory/live-memory.ts';
+import { openMemory } from '../../src/memory/live-memory.ts';
 import { findProcessStat } from '../../src/memory/process-status.ts';
 import { becomesTrue } from '../support/becomes-true.ts';
 import { type ExpectedObject, expectObjects } from '../support/expected-objects.ts';
@@ -62,7 +62,7 @@ async function check(title: string, pid: number, ready: Hostile): Promise<HeapGr
 }
 
 async function expectGoesOn(pid: number, counter: number): Promise<void> {
-  const memory = new LiveMemory(pid);
+  const memory = openMemory(pid);
   const before = memory.readAddress(counter);
   const goesOn = await becomesTrue(() => memory.readAddress(counter) > before + 2, 3000);
   memory.close();

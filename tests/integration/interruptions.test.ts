@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { LiveMemory } from '../../src/memory/live-memory.ts';
+import { type LiveMemory, openMemory } from '../../src/memory/live-memory.ts';
 import { findProcessStat } from '../../src/memory/process-status.ts';
 import { huntSchema } from '../../src/report/schemas.ts';
 import { becomesTrue } from '../support/becomes-true.ts';
@@ -48,7 +48,7 @@ describe('a target with a large heap', () => {
   beforeAll(async () => {
     folder = mkdtempSync(join(tmpdir(), 'leakscope-interrupted-'));
     target = await startPython<Counting>(python, COUNT, { args: [`${OBJECTS}`] });
-    memory = new LiveMemory(target.pid);
+    memory = openMemory(target.pid);
   });
   afterAll(async () => {
     memory.close();

@@ -167,6 +167,8 @@ export interface StartOptions {
   env?: Readonly<Record<string, string>>;
   /** Arguments of the interpreter: `['-X', 'tracemalloc']`. */
   interpreterArgs?: readonly string[];
+  /** Its working directory. */
+  cwd?: string;
 }
 
 const running = new Set<ChildProcessByStdio<Writable, Readable, Readable>>();
@@ -181,12 +183,13 @@ process.on('exit', () => {
 export async function startPython<Ready = unknown>(
   python: TestPython,
   programOrCode: string,
-  { args = [], env = {}, interpreterArgs = [] }: StartOptions = {},
+  { args = [], env = {}, interpreterArgs = [], cwd }: StartOptions = {},
 ): Promise<RunningPython<Ready>> {
   const program = programOrCode.endsWith('.py') ? [programOrCode] : ['-c', programOrCode];
   const [file, ...first] = python.command;
   const child = spawn(file, [...first, ...interpreterArgs, ...program, ...args], {
     stdio: ['pipe', 'pipe', 'pipe'],
+    cwd,
     env: { ...withoutPythonVariables(), PYTHONUNBUFFERED: '1', ...python.env, ...env },
   });
   running.add(child);
