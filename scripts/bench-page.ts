@@ -16,8 +16,10 @@ export const pathOf = (path: string): string =>
 export const CLI = pathOf('dist/cli/main.js');
 
 export interface BenchPage {
-  /** Of the npm script `bench:NAME`, and of the markers `bench-NAME` in docs/benchmarks.md. */
+  /** Of the markers `bench-NAME` in docs/benchmarks.md. */
   name: string;
+  /** Default `npm run bench:NAME`. */
+  command?: string;
   /** Measures; the rows of the table as Markdown. */
   measure(python: string): Promise<readonly string[]>;
   /** One sentence: the target, and what the times are. */
@@ -27,7 +29,13 @@ export interface BenchPage {
 }
 
 /** Prints the section; `--write` puts it into docs/benchmarks.md, `--python PROGRAM` measures another Python than the newest. */
-export async function runBenchPage({ name, measure, target, head }: BenchPage): Promise<void> {
+export async function runBenchPage({
+  name,
+  command = `npm run bench:${name}`,
+  measure,
+  target,
+  head,
+}: BenchPage): Promise<void> {
   const { values } = parseArgs({
     options: { write: { type: 'boolean', default: false }, python: { type: 'string' } },
   });
@@ -36,7 +44,7 @@ export async function runBenchPage({ name, measure, target, head }: BenchPage): 
   const loadBefore = loadavg()[0].toFixed(1);
   const rows = await measure(python);
   const text = [
-    `- Command: \`npm run bench:${name}${values.write ? ' -- --write' : ''}\`, ${new Date().toISOString().slice(0, 10)}.`,
+    `- Command: \`${command}${values.write ? `${command.includes(' -- ') ? '' : ' --'} --write` : ''}\`, ${new Date().toISOString().slice(0, 10)}.`,
     `- Machine: ${cpus().length} cores (${cpus()[0].model.trim()}), Linux ${release()}; Node.js ${process.versions.node}; ${version}. Load average when it began ${loadBefore}, at the end ${loadavg()[0].toFixed(1)}: above 1 others were at work too.`,
     `- Target: ${target}`,
     '',

@@ -1,13 +1,12 @@
 // `npm run bench [-- SIZES...]`: measures leakscope on heaps of some sizes (objects; default 0.1, 1 and 5 million) beside
 // the in-process ways on the same heaps in the same run, and prints Markdown tables. `--write` puts them into
-// docs/benchmarks.md. Every measurement of leakscope runs in a fresh Node.js process, on compiled code.
+// docs/benchmarks.md. `--scale` measures large heaps instead (bench-scale.ts). Every measurement of leakscope runs in a fresh Node.js process, on compiled code.
 //
 // Other programs on the machine make times longer and not shorter: it repeats and takes the least.
 
 import { spawnSync } from 'node:child_process';
-import { cpSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg, release, totalmem } from 'node:os';
-import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import type {
   GraphMeasurement,
@@ -32,6 +31,8 @@ import {
   type HeapMeasurement,
   replaceBetweenMarkers,
 } from '../tests/bench/tables.ts';
+import { pathOf } from './bench-page.ts';
+import { compileBench } from './compile-bench.ts';
 import { findPyenvVersions } from './pyenv.ts';
 
 const DEFAULT_SIZES = [100_000, 1_000_000, 5_000_000];
@@ -40,17 +41,7 @@ const SYNTHETIC_RUNS = 3;
 const WAY_RUNS = 3;
 const WAY_BUDGET_MS = 15_000;
 
-const pathOf = (path: string): string => fileURLToPath(new URL(`../${path}`, import.meta.url));
 const note = (text: string): void => void process.stderr.write(`${text}\n`);
-
-/** Compiles the sources and tests/bench into .cache/bench: what others build in `dist` meanwhile does not matter. */
-function compile(): void {
-  const tsc = spawnSync('npx', ['tsc', '-p', pathOf('tests/bench/tsconfig.json')], {
-    encoding: 'utf8',
-  });
-  if (tsc.status !== 0) note(`tsc complains; measuring what it made all the same:\n${tsc.stdout}`);
-  cpSync(pathOf('layouts'), pathOf('.cache/bench/layouts'), { recursive: true });
-}
 
 /** Runs measure.ts in a process of its own. */
 function measure<T>(...args: (string | number)[]): T {
@@ -132,6 +123,11 @@ function describeMachine(): string {
 
 const loadNow = (): string => loadavg()[0].toFixed(1);
 
+if (process.argv.includes('--scale')) {
+  process.argv = process.argv.filter((argument) => argument !== '--scale');
+  await (await import('./bench-scale.ts')).runScaleBench();
+  process.exit();
+}
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
@@ -150,7 +146,7 @@ if (![...sizes, syntheticNodes, repeat].every((value) => Number.isInteger(value)
 }
 
 const loadBefore = loadNow();
-compile();
+compileBench();
 const python = findBenchPython(values.python);
 const rivals = values['no-rivals'] ? { folder: '', problems: [] } : installRivals(python);
 for (const problem of rivals.problems) note(problem);

@@ -38,6 +38,16 @@ def build(count):
     return orders, events
 
 
+def grow():
+    """Not a way to look: the heap gains orders and events."""
+    orders, events = DATA
+    more_orders, more_events = build(20000 * OBJECTS_PER_TURN)
+    for number, order in enumerate(more_orders.values()):
+        orders['late-%d-%d' % (len(orders), number)] = order
+    events.extend(more_events)
+    return len(orders)
+
+
 def counter():
     """The least one can do: counts of the collector's objects. Sees no str, int or float, no sizes, no references."""
     from collections import Counter
@@ -104,7 +114,7 @@ def guppy_referrers():
     return heap.count
 
 
-WAYS = {f.__name__: f for f in (counter, walk, objgraph, muppy, asizeof, guppy, guppy_referrers)}
+WAYS = {f.__name__: f for f in (grow, counter, walk, objgraph, muppy, asizeof, guppy, guppy_referrers)}
 DISTRIBUTIONS = {'objgraph': 'objgraph', 'muppy': 'pympler', 'asizeof': 'pympler', 'guppy': 'guppy3', 'guppy_referrers': 'guppy3'}
 
 
