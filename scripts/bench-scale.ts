@@ -102,7 +102,7 @@ function formatRows(rows: readonly Row[]): string[] {
       (scale) => gigabytes(scale.peakBytes),
     ),
     scaleLine('... bytes an object', ({ peakBytes, objects }) => count(peakBytes / objects)),
-    scaleLine('suspects', ({ suspects }) => suspects.join(', ')),
+    scaleLine('the two largest suspects', ({ suspects }) => suspects.slice(0, 2).join(', ')),
     ...WAYS.map(wayLine),
   ];
 }
