@@ -94,7 +94,9 @@ function installPackages({
 const DEBIAN_TOOLS: Record<string, string> = {
   'g++': 'g++',
   gcc: 'gcc',
+  gcore: 'gdb',
   heaptrack: 'heaptrack',
+  prlimit: 'util-linux',
   prometheus: 'prometheus',
   setpriv: 'util-linux',
   unshare: 'util-linux',

@@ -1,7 +1,14 @@
 // Core files for tests: of gcore, of the kernel, and copies of them that are damaged or have pages left out.
 
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll } from 'vitest';
@@ -74,4 +81,33 @@ export function countDifferences(a: ArrayLike<unknown>, b: ArrayLike<unknown>): 
     if (!Object.is(a[row], b[row])) count++;
   }
   return count;
+}
+
+/** The same core as the kernel orders it: notes before the memory, which gcore writes last. */
+export function notesFirst(core: string, copy: string): string {
+  const bytes = readFileSync(core);
+  const headers = readCoreHeaders(bytes);
+  const [note] = headers.filter(({ type }) => type !== PT_LOAD);
+  const end = 64 + headers.length * HEADER_BYTES;
+  const parts = [Buffer.alloc(end), bytes.subarray(note.offset, note.offset + note.fileBytes)];
+  bytes.copy(parts[0], 0, 0, 64);
+  parts[0].writeBigUInt64LE(64n, 32);
+  let offset = end + note.fileBytes;
+  for (const [row, header] of headers.entries()) {
+    bytes.copy(parts[0], 64 + row * HEADER_BYTES, header.at, header.at + HEADER_BYTES);
+    const isNote = header === note;
+    parts[0].writeBigUInt64LE(BigInt(isNote ? end : offset), 64 + row * HEADER_BYTES + 8);
+    if (isNote) continue;
+    parts.push(bytes.subarray(header.offset, header.offset + header.fileBytes));
+    offset += header.fileBytes;
+  }
+  writeFileSync(copy, Buffer.concat(parts));
+  return copy;
+}
+
+/** The first `byteCount` bytes of a file. */
+export function cutOff(file: string, copy: string, byteCount: number): string {
+  copyFileSync(file, copy);
+  truncateSync(copy, byteCount);
+  return copy;
 }

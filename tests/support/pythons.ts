@@ -157,6 +157,8 @@ export interface RunningPython<Ready = unknown> {
   nextLine(): Promise<string>;
   /** What it has written to stderr so far. */
   stderr(): string;
+  /** Resolves when it has ended by itself. */
+  ended: Promise<void>;
   /** Ends it, also when it is stopped, and waits until it is gone. */
   stop(): Promise<void>;
 }
@@ -217,6 +219,7 @@ export async function startPython<Ready = unknown>(
       send: (text) => child.stdin.write(`${text}\n`),
       nextLine,
       stderr: () => stderr,
+      ended,
       stop,
     };
   } catch (error) {
