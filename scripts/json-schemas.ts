@@ -9,6 +9,7 @@ import { nativeSchema } from '../src/report/native-schema.ts';
 import { nativeSitesSchemas } from '../src/report/native-sites-schema.ts';
 import { reportSchemas } from '../src/report/schemas.ts';
 import { snapshotSchemas } from '../src/report/snapshot-schema.ts';
+import { sqlSchemas } from '../src/report/sql-schema.ts';
 
 /** [`hunt@1`, JSON text] for every report. */
 export function formatJsonSchemas(): [name: string, text: string][] {
@@ -22,6 +23,7 @@ export function formatJsonSchemas(): [name: string, text: string][] {
     'tasks@1': tasksSchema,
     ...nativeSitesSchemas,
     ...snapshotSchemas,
+    ...sqlSchemas,
   };
   return Object.entries(all).map(([name, schema]) => {
     const json = z.toJSONSchema(schema, {

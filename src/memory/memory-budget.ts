@@ -15,6 +15,8 @@ import { formatBytes } from '../base/format.ts';
 /** Room that is kept: the pages of others come and go while we work, and so does what is not asked for here. */
 const RESERVE_SHARE = 0.05;
 const MAX_RESERVE_BYTES = 256e6;
+/** Where the kernel does not tell. */
+const UNKNOWN_ROOM_BYTES = 4e9;
 /** No group is nested deeper. */
 const MAX_GROUPS = 32;
 
@@ -72,6 +74,11 @@ export class MemoryBudget {
       reason: `${need} ${left} are left ${tightest.of}`,
       next: `${isOurs ? `Raise --max-memory${enough}` : 'Free some memory'}, or work on a machine with more: gcore writes a core file, which can be read elsewhere.`,
     });
+  }
+
+  /** Bytes that may still be allocated. */
+  left(): number {
+    return Math.max(0, this.findTightest()?.bytes ?? UNKNOWN_ROOM_BYTES);
   }
 
   private findTightest(): MemoryRoom | undefined {
