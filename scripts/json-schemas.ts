@@ -9,6 +9,7 @@ import { nativeSchema } from '../src/report/native-schema.ts';
 import { nativeSitesSchemas } from '../src/report/native-sites-schema.ts';
 import { reportSchemas } from '../src/report/schemas.ts';
 import { snapshotSchemas } from '../src/report/snapshot-schema.ts';
+import { sqlSchemas } from '../src/report/sql-schema.ts';
 import { watchSchema } from '../src/report/watch-schema.ts';
 
 /** [`hunt@1`, JSON text] for every report. */
@@ -24,6 +25,7 @@ export function formatJsonSchemas(): [name: string, text: string][] {
     'watch@1': watchSchema,
     ...nativeSitesSchemas,
     ...snapshotSchemas,
+    ...sqlSchemas,
   };
   return Object.entries(all).map(([name, schema]) => {
     const json = z.toJSONSchema(schema, {

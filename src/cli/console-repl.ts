@@ -1,19 +1,16 @@
 // The console on a terminal: reads lines, asks the agent whether they are complete, runs them, and prints what comes back.
 // Ctrl-C interrupts the command that runs, else drops the line; Ctrl-D leaves. The history is kept across runs.
 
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { homedir } from 'node:os';
-import { dirname, join } from 'node:path';
 import { createInterface, type Interface } from 'node:readline';
 import { UserError } from '../base/errors.ts';
 import { AgentError, type RemoteSession } from '../remote/remote-session.ts';
 import { type ConsoleCommands, openConsoleCommands } from './console-commands.ts';
 import { cleanText, formatTraceback, printTo } from './console-text.ts';
+import { HISTORY_LINES, openHistory } from './line-history.ts';
 import type { Session } from './session.ts';
 
 const PROMPT = '>>> ';
 const MORE = '... ';
-const HISTORY_LINES = 1000;
 const COMPLETE_LIMIT_MS = 1000;
 const INDENT = '    ';
 
@@ -22,13 +19,13 @@ export async function runInteractive(remote: RemoteSession, session: Session): P
   process.stderr.write(
     `Python ${remote.python} in process ${remote.pid}. %help lists what else there is. Ctrl-D leaves.\n`,
   );
-  const history = readHistory();
+  const history = openHistory('console_history');
   const terminal = createInterface({
     input: process.stdin,
     output: process.stdout,
     terminal: true,
     historySize: HISTORY_LINES,
-    history: [...history],
+    history: history.read(),
     removeHistoryDuplicates: true,
     prompt: PROMPT,
     completer: (line: string, done: (error: null, result: [string[], string]) => void) => {
@@ -39,7 +36,7 @@ export async function runInteractive(remote: RemoteSession, session: Session): P
     ...{ running: undefined, buffer: [], commandCount: 0 },
     runCommand: openConsoleCommands(remote, session),
   };
-  terminal.on('history', (lines: string[]) => writeHistory(lines));
+  terminal.on('history', (lines: string[]) => history.write(lines));
   terminal.on('SIGINT', () => interrupt(terminal, remote, state));
   const onAbort = () => terminal.close();
   session.signal.addEventListener('abort', onAbort);
@@ -147,30 +144,5 @@ async function complete(remote: RemoteSession, line: string): Promise<[string[],
   } catch {
     // The agent is busy with a command: then there is nothing to offer.
     return [[], line];
-  }
-}
-
-const historyFile = (): string =>
-  join(
-    process.env.XDG_STATE_HOME ?? join(homedir(), '.local', 'state'),
-    'leakscope',
-    'console_history',
-  );
-
-/** The newest first, as readline wants it. */
-function readHistory(): string[] {
-  try {
-    return readFileSync(historyFile(), 'utf8').split('\n').filter(Boolean).slice(0, HISTORY_LINES);
-  } catch {
-    return [];
-  }
-}
-
-function writeHistory(lines: readonly string[]): void {
-  try {
-    mkdirSync(dirname(historyFile()), { recursive: true, mode: 0o700 });
-    writeFileSync(historyFile(), `${lines.slice(0, HISTORY_LINES).join('\n')}\n`, { mode: 0o600 });
-  } catch {
-    // A console without a history is one all the same.
   }
 }

@@ -31,6 +31,7 @@ const COMMANDS: Record<string, () => Promise<(program: Command, session: Session
   tasks: async () => (await import('./tasks.ts')).addTasksCommand,
   ledger: async () => (await import('./ledger.ts')).addLedgerCommand,
   native: async () => (await import('./native.ts')).addNativeCommand,
+  sql: async () => (await import('./sql.ts')).addSqlCommand,
   valgrind: async () => (await import('./valgrind.ts')).addValgrindCommand,
   heaptrack: async () => (await import('./heaptrack.ts')).addHeaptrackCommand,
   console: async () => (await import('./console.ts')).addConsoleCommand,

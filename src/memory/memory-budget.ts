@@ -13,6 +13,8 @@ import { type FindText, findFileText, findGroupUsage, listMemoryGroups } from '.
 /** Room that is kept: the pages of others come and go while we work, and so does what is not asked for here. */
 const RESERVE_SHARE = 0.05;
 const MAX_RESERVE_BYTES = 256e6;
+/** Where the kernel does not tell. */
+const UNKNOWN_ROOM_BYTES = 4e9;
 
 /** Bytes that may still be allocated, and by whose word: completes "and 1.2 GB are left ...". */
 export interface MemoryRoom {
@@ -68,6 +70,11 @@ export class MemoryBudget {
       reason: `${need} ${left} are left ${tightest.of}`,
       next: `${isOurs ? `Raise --max-memory${enough}` : 'Free some memory'}, or work on a machine with more: gcore writes a core file, which can be read elsewhere.`,
     });
+  }
+
+  /** Bytes that may still be allocated. */
+  left(): number {
+    return Math.max(0, this.findTightest()?.bytes ?? UNKNOWN_ROOM_BYTES);
   }
 
   private findTightest(): MemoryRoom | undefined {

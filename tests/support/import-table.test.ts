@@ -20,6 +20,7 @@ const importTable: Record<string, readonly string[]> = {
   capture: ['base', 'memory', 'graph', 'malloc', 'cpython'],
   analysis: ['base', 'graph'],
   report: ['base', 'graph', 'analysis'],
+  sql: ['base', 'graph', 'analysis', 'report'],
   remote: ['base', 'memory', 'cpython'],
   tools: ['base', 'report'],
   watch: ['base', 'memory', 'graph', 'capture', 'analysis', 'report', 'remote', 'tools'],
@@ -34,7 +35,7 @@ const foldersWithoutNode = ['base', 'graph', 'analysis', 'report', 'web'];
 
 function everythingBut(...folders: string[]): string[] {
   const all =
-    'base memory graph malloc cpython capture analysis report remote tools watch gate server web cli';
+    'base memory graph malloc cpython capture analysis report sql remote tools watch gate server web cli';
   return all.split(' ').filter((folder) => !folders.includes(folder));
 }
 
