@@ -17,6 +17,7 @@ import { CLI, pathOf, runBenchPage } from './bench-page.ts';
 
 const REAL_OBJECTS = 1_000_000;
 const GENERATED_OBJECTS = 10_000_000;
+const COUNT_TYPES = 'select type, count(*), sum(shallow_bytes) from objects group by 1';
 const RUNS = 3;
 const COMMAND_RUNS = 7;
 
@@ -96,6 +97,7 @@ async function measure(python: string): Promise<string[]> {
       `| \`leakscope info FILE\` | < 1 s | ${timeCommand('info', generated)} |`,
       `| \`leakscope top FILE --types\` | < 1 s | ${timeCommand('top', generated, '--types')} |`,
       `| \`leakscope verify FILE\` | | ${timeCommand('verify', generated)} |`,
+      `| \`leakscope sql FILE "${COUNT_TYPES}"\` | | ${timeCommand('sql', generated, COUNT_TYPES)} |`,
     ];
   } finally {
     rmSync(folder, { recursive: true });

@@ -9,7 +9,7 @@ import { inflateRawSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { findPath, formatPath } from '../../src/analysis/path-steps.ts';
 import { computePathTree } from '../../src/analysis/paths.ts';
-import { captureHeap } from '../../src/capture/capture-heap.ts';
+import { captureHeap, openCapture } from '../../src/capture/capture-heap.ts';
 import {
   openSnapshotFile,
   readSnapshotFile,
@@ -17,8 +17,10 @@ import {
 } from '../../src/capture/snapshot-file.ts';
 import { typeNameOf } from '../../src/graph/heap-graph.ts';
 import { redactGraph } from '../../src/graph/redact-graph.ts';
+import { formatHunt } from '../../src/report/hunt-text.ts';
 import { formatRepr } from '../../src/report/repr-text.ts';
 import { captureSchema, huntSchema, topSchema } from '../../src/report/schemas.ts';
+import { huntLive } from '../../src/watch/hunt.ts';
 import { runCommand, runJson } from '../support/command-line.ts';
 import {
   allPythons,
@@ -144,6 +146,11 @@ describe('the commands', () => {
     expect(redacted.types).toEqual(whole.types);
     const { code, stdout } = await runCommand('info', file('later'));
     expect({ code, stdout }).toMatchObject({ code: 0, stdout: expect.stringMatching(/redacted/) });
+    const native = await runCommand('native', pid, '--redact', '--json');
+    expect({ code: native.code, found: findSecrets(Buffer.from(native.stdout)) }).toEqual({
+      code: 0,
+      found: [],
+    });
     const again = await runCommand('redact', file('all'), '-o', file('later'));
     expect(again).toMatchObject({ code: 2, stderr: expect.stringMatching(/exists already/) });
   });
@@ -180,5 +187,36 @@ describe('a redacted hunt', () => {
       holder: '__main__.leaked',
       kind: 'retained',
     });
+  });
+
+  test('of a running process says nothing of it either', async () => {
+    const target = await startPython(allPythons()[0], SECRETS, WITH_SECRETS);
+    const live = openCapture(target.pid);
+    try {
+      const report = await huntLive(
+        {
+          python: live.python,
+          isAlive: true,
+          findRssBytes: () => live.findRssBytes(),
+          // It leaks after each capture, however slow the machine is.
+          capture: async (options) => {
+            const graph = await live.capture(options);
+            target.send('4000');
+            await target.nextLine();
+            return graph;
+          },
+        },
+        {
+          ...{ everySeconds: 0.1, snapshots: 4, redact: true },
+          signal: new AbortController().signal,
+          onProgress: () => {},
+        },
+      );
+      expect(findSecrets(Buffer.from(JSON.stringify(report) + formatHunt(report)))).toEqual([]);
+      expect(report).toMatchObject({ verdict: 'leak', target: { redacted: true, command: [] } });
+    } finally {
+      live.close();
+      await target.stop();
+    }
   });
 });
