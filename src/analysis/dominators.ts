@@ -20,8 +20,14 @@ export interface DominatorTree {
   readonly order: Uint32Array;
 }
 
+/** What of a graph dominators depend on. */
+export type DominatorInputs = Pick<
+  HeapGraph,
+  'nodeCount' | 'firstEdge' | 'edgeTarget' | 'rootNode'
+>;
+
 /** Unreachable nodes get NONE. Close to O(nodes + edges) in practice, at worst O(edges * log nodes). */
-export function computeDominators(graph: HeapGraph): DominatorTree {
+export function computeDominators(graph: DominatorInputs): DominatorTree {
   const numbers = numberDepthFirst(graph);
   const semi = computeSemidominators(graph, numbers);
   const { number, vertex, parent, count } = numbers;
@@ -56,7 +62,7 @@ interface DepthFirstNumbers {
   scratch: Uint32Array;
 }
 
-function numberDepthFirst(graph: HeapGraph): DepthFirstNumbers {
+function numberDepthFirst(graph: DominatorInputs): DepthFirstNumbers {
   const { nodeCount, firstEdge, edgeTarget, rootNode } = graph;
   const number = new Uint32Array(nodeCount);
   const vertex = new Uint32Array(nodeCount + 1);
@@ -106,7 +112,7 @@ function numberDepthFirst(graph: HeapGraph): DepthFirstNumbers {
  * [firstPredecessor[node], firstPredecessor[node + 1]). Edges from unreachable nodes are left out.
  */
 function buildPredecessors(
-  graph: HeapGraph,
+  graph: DominatorInputs,
   number: Uint32Array,
 ): { firstPredecessor: Uint32Array; predecessor: Uint32Array } {
   const { nodeCount, firstEdge, edgeTarget } = graph;
@@ -134,7 +140,7 @@ function buildPredecessors(
   return { firstPredecessor, predecessor };
 }
 
-function computeSemidominators(graph: HeapGraph, numbers: DepthFirstNumbers): Uint32Array {
+function computeSemidominators(graph: DominatorInputs, numbers: DepthFirstNumbers): Uint32Array {
   const { number, vertex, parent, count } = numbers;
   const { firstPredecessor, predecessor } = buildPredecessors(graph, number);
   const isRoot = makeBitSet(graph.nodeCount);

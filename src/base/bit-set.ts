@@ -1,8 +1,11 @@
 // A set of row numbers as bits of a Uint32Array: 1 bit a row where a JS Set needs 40 bytes and ends at 16.7 million.
 
+import { makeStorage } from './columns.ts';
+
 export type BitSet = Uint32Array;
 
-export const makeBitSet = (rowCount: number): BitSet => new Uint32Array((rowCount + 31) >>> 5);
+export const makeBitSet = (rowCount: number, isShared = false): BitSet =>
+  new Uint32Array(makeStorage(((rowCount + 31) >>> 5) * 4, isShared));
 
 export const hasBit = (bits: BitSet, row: number): boolean =>
   ((bits[row >>> 5] >>> (row & 31)) & 1) === 1;

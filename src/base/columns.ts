@@ -1,5 +1,5 @@
 // Typed-array columns that grow by doubling, for rows whose number is not known in advance. Hot loops take `array`
-// into a local and call `reserve` before they write beyond `length`.
+// into a local and call `reserve` before they write beyond `length`. Shared ones lie in memory that other threads may see.
 
 type NumberArray = Uint8Array | Uint32Array;
 
@@ -43,7 +43,46 @@ class GrowableColumn<A extends NumberArray> {
 export type Uint8Column = GrowableColumn<Uint8Array>;
 export type Uint32Column = GrowableColumn<Uint32Array>;
 
-export const growableUint8 = (capacity = 1024): Uint8Column =>
-  new GrowableColumn((length) => new Uint8Array(length), capacity);
-export const growableUint32 = (capacity = 1024): Uint32Column =>
-  new GrowableColumn((length) => new Uint32Array(length), capacity);
+export const growableUint8 = (capacity = 1024, isShared = false): Uint8Column =>
+  new GrowableColumn((length) => new Uint8Array(makeStorage(length, isShared)), capacity);
+export const growableUint32 = (capacity = 1024, isShared = false): Uint32Column =>
+  new GrowableColumn((length) => new Uint32Array(makeStorage(length * 4, isShared)), capacity);
+
+/** Zeros, which take memory when they are written to. */
+export const makeStorage = (
+  byteCount: number,
+  isShared: boolean,
+): ArrayBuffer | SharedArrayBuffer =>
+  isShared ? new SharedArrayBuffer(byteCount) : new ArrayBuffer(byteCount);
+
+/** `target.set(source, at)`; V8 copies shared arrays byte by byte, which takes several times as long. */
+export function copyCells<A extends NumberArray>(target: A, source: A, at: number): void {
+  for (let i = 0; i < source.length; i++) target[at + i] = source[i];
+}
+
+/** `cells.copyWithin(to, start, end)` to a later place; see `copyCells`. */
+export function moveCellsUp(cells: NumberArray, to: number, start: number, end: number): void {
+  if (!(cells.buffer instanceof SharedArrayBuffer)) cells.copyWithin(to, start, end);
+  else if (cells instanceof Uint32Array) moveUint32Up(cells, to - start, start, end);
+  else moveUint8Up(cells, to - start, start, end);
+}
+
+// One function for arrays of both kinds would be slow.
+
+function moveUint32Up(cells: Uint32Array, distance: number, start: number, end: number): void {
+  for (let i = end - 1; i >= start; i--) cells[i + distance] = cells[i];
+}
+
+function moveUint8Up(cells: Uint8Array, distance: number, start: number, end: number): void {
+  for (let i = end - 1; i >= start; i--) cells[i + distance] = cells[i];
+}
+
+/** A column without cells that fills the given storage. */
+export function columnOn(array: Uint8Array): Uint8Column;
+export function columnOn(array: Uint32Array): Uint32Column;
+export function columnOn(array: Uint8Array | Uint32Array): Uint8Column | Uint32Column {
+  const column: Uint8Column | Uint32Column =
+    array instanceof Uint8Array ? growableUint8(0) : growableUint32(0);
+  column.array = array;
+  return column;
+}

@@ -25,6 +25,17 @@ export class Problems {
     if (problem.examples.length < MAX_EXAMPLES) problem.examples.push(address);
   }
 
+  /** Adds what was counted elsewhere after all that was counted here. */
+  append({ kind, count, examples }: Problem): void {
+    const problem = this.byKind.get(kind);
+    if (problem === undefined) {
+      this.byKind.set(kind, { kind, count, examples: [...examples] });
+      return;
+    }
+    problem.count += count;
+    problem.examples = [...problem.examples, ...examples].slice(0, MAX_EXAMPLES);
+  }
+
   /** All kinds, the most frequent first. */
   list(): Problem[] {
     return [...this.byKind.values()].sort(

@@ -81,12 +81,17 @@ export class BlockSpace {
     return row < 0 ? start : endWordOfChunk(heap, row);
   }
 
+  /** Pymalloc's blocks in use, in ascending order. */
+  forEachPoolBlock(visit: (start: number, bytes: number, poolRow: number) => void): void {
+    const { blockBytes, dataOffsetWords } = this.pymalloc;
+    forEachLiveBlock(this.image, this.pymalloc, (word, _bytes, row) => {
+      visit(word - dataOffsetWords, blockBytes[row], row);
+    });
+  }
+
   /** All blocks in use: pymalloc's first, each in ascending order. */
   forEachBlock(visit: (start: number, bytes: number, isInPool: boolean) => void): void {
-    const head = this.pymalloc.dataOffsetWords;
-    forEachLiveBlock(this.image, this.pymalloc, (word) => {
-      visit(word - head, this.blockBytes(word - head), true);
-    });
+    this.forEachPoolBlock((start, bytes) => visit(start, bytes, true));
     if (this.heap === undefined) return;
     const { length, state, headerWord, sizeUnits } = this.heap.rows;
     for (let row = 0; row < length; row++) {
@@ -128,9 +133,8 @@ export class BlockSpace {
   countLiveByArena(): Float64Array {
     const { arenaOfPool } = this;
     const live = new Float64Array(this.pymalloc.arenas.length);
-    this.forEachBlock((start, bytes, isInPool) => {
-      const arena = isInPool ? arenaOfPool[this.poolOf(start)] : -1;
-      if (arena >= 0) live[arena] += bytes;
+    this.forEachPoolBlock((_start, bytes, row) => {
+      if (arenaOfPool[row] >= 0) live[arenaOfPool[row]] += bytes;
     });
     return live;
   }

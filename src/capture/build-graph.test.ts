@@ -6,8 +6,9 @@ import { type FoundObjects, LARGE } from '../cpython/found-objects.ts';
 import type { ObjectReader } from '../cpython/object-reader.ts';
 import { EdgeKind, type HeapGraph } from '../graph/heap-graph.ts';
 import { buildMemoryImage } from '../memory/memory-image.ts';
-import { buildGraph } from './build-graph.ts';
+import { buildGraph, draftGraph } from './build-graph.ts';
 import { sortFound } from './sort-found.ts';
+import { writePreviews } from './write-previews.ts';
 
 const BASE = 0x7f0000000000;
 const PAGES = 3;
@@ -78,14 +79,16 @@ function findRows(rows: readonly DrawnRow[], largeRow = -1): FoundObjects {
 }
 
 /** The preview of each object is the low byte of its word. */
-const build = (found: FoundObjects): HeapGraph =>
-  buildGraph({
-    sorted: sortFound(found, []),
-    reader: {} as ObjectReader,
-    writePreview: (_reader, word, _type, out) => out.push((word >>> 3) & 0xff),
-    roots: [],
-    capture: {} as HeapGraph['capture'],
-  });
+function build(found: FoundObjects): HeapGraph {
+  const sorted = sortFound(found, []);
+  const previews = writePreviews(
+    {} as ObjectReader,
+    (_reader, word, _type, out) => out.push((word >>> 3) & 0xff),
+    { word: found.word.finish(), typeId: found.typeId.finish(), types: [] },
+  );
+  const capture = {} as HeapGraph['capture'];
+  return buildGraph(draftGraph({ sorted, intern: () => 0, roots: [], capture }), previews);
+}
 
 const addressOf = (place: number): number =>
   BASE + Math.floor(place / 64) * 0x10000 + (place % 64) * 64;
@@ -142,9 +145,9 @@ describe('a graph of found objects', () => {
     expect([...graph.allocatedSize]).toEqual([101, 102, 2 ** 34]);
   });
 
-  test('gives the memory of the image back', () => {
-    const used = findRows([{ place: 0, targets: [] }]);
-    build(used);
-    expect(used.image.halves.length).toBe(0);
+  test('needs no pages of the image any more', () => {
+    const used = findRows([{ place: 1, targets: [] }]);
+    used.image.release();
+    expect([...build(used).address]).toEqual([addressOf(1)]);
   });
 });

@@ -1,16 +1,10 @@
-// Makes a HeapGraph of sorted objects: writes previews and puts the roots in order. The objects' columns become the
-// graph's without a copy: they are used up. So is the image, the largest of all: its memory is free again before the graph
-// needs more.
+// Makes a HeapGraph of sorted objects: puts the roots in order (`draftGraph`), and works out addresses and sizes
+// (`buildGraph`). The objects' columns become the graph's without a copy: they are used up. Of the image only the places of
+// its pages are needed, so that it can be given back between the two.
 
 import { type BitSet, hasBit, makeBitSet, setBit } from '../base/bit-set.ts';
-import {
-  growableUint8,
-  growableUint32,
-  type Uint8Column,
-  type Uint32Column,
-} from '../base/columns.ts';
+import { growableUint8, growableUint32, makeStorage, type Uint32Column } from '../base/columns.ts';
 import { type FoundObjects, LARGE } from '../cpython/found-objects.ts';
-import type { ObjectReader, TypeInfo } from '../cpython/object-reader.ts';
 import type { GraphTraces } from '../graph/allocation-traces.ts';
 import type { Execution } from '../graph/execution.ts';
 import {
@@ -23,18 +17,12 @@ import {
 } from '../graph/heap-graph.ts';
 import type { NativeHeap } from '../graph/native-heap.ts';
 import { type FoundRoot, LASTING, type SortedObjects } from './sort-found.ts';
+import type { Previews } from './write-previews.ts';
 
-export type WritePreview = (
-  reader: ObjectReader,
-  word: number,
-  type: TypeInfo,
-  out: Uint8Column,
-) => void;
-
-export interface BuildGraphOptions {
+export interface DraftInputs {
   sorted: SortedObjects;
-  reader: ObjectReader;
-  writePreview: WritePreview;
+  /** stringId of a text. */
+  intern: (text: string) => number;
   /** In the order in which a path should prefer them; those that `sortFound` was given. */
   roots: readonly FoundRoot[];
   /** Nodes whose reference count is too high although no pointer leads to them. */
@@ -45,15 +33,46 @@ export interface BuildGraphOptions {
   capture: CaptureFacts;
 }
 
-export function buildGraph(options: BuildGraphOptions): HeapGraph {
-  const { found, nodeOf, edgeTarget } = options.sorted;
-  const previews = buildPreviews(options);
-  releaseBytes(found.image.halves);
+/** What is known before the previews are written, and needs nothing of the sorted objects but their columns. */
+export interface GraphDraft {
+  found: FoundObjects;
+  edgeTarget: Uint32Array;
+  rest: Pick<
+    HeapGraph,
+    | 'weakSource'
+    | 'weakTarget'
+    | 'rootNode'
+    | 'rootKind'
+    | 'rootLabel'
+    | 'types'
+    | 'strings'
+    | 'native'
+    | 'traces'
+    | 'execution'
+    | 'capture'
+  >;
+}
 
+export function draftGraph(options: DraftInputs): GraphDraft {
+  const { found, nodeOf, edgeTarget } = options.sorted;
   const types: TypeRow[] = found.types.map((type) => ({
     name: type.name,
     node: hasBit(found.objectBits, type.word) ? nodeOf(type.word) : NONE,
   }));
+  const rest: GraphDraft['rest'] = {
+    ...buildWeakReferences(found, nodeOf),
+    ...buildRoots(options, types),
+    types,
+    strings: found.strings,
+    native: options.native,
+    traces: options.traces,
+    execution: options.execution,
+    capture: options.capture,
+  };
+  return { found, edgeTarget, rest };
+}
+
+export function buildGraph({ found, edgeTarget, rest }: GraphDraft, previews: Previews): HeapGraph {
   return {
     nodeCount: found.word.length,
     edgeCount: edgeTarget.length,
@@ -68,14 +87,7 @@ export function buildGraph(options: BuildGraphOptions): HeapGraph {
     edgeTarget,
     edgeKind: found.edgeKind.finish(),
     edgeLabel: found.edgeLabel.finish(),
-    ...buildWeakReferences(found, nodeOf),
-    ...buildRoots(options, types),
-    types,
-    strings: found.strings,
-    native: options.native,
-    traces: options.traces,
-    execution: options.execution,
-    capture: options.capture,
+    ...rest,
   };
 }
 
@@ -93,36 +105,15 @@ function buildWeakReferences(
   };
 }
 
-/** Of all nodes, whose rows are sorted: the previews' bytes, and where each begins. */
-function buildPreviews({
-  sorted: { found },
-  reader,
-  writePreview,
-}: BuildGraphOptions): Pick<HeapGraph, 'previewBytes' | 'previewStart'> {
-  const nodeCount = found.word.length;
-  const previewStart = new Uint32Array(nodeCount + 1);
-  // Untouched capacity costs no memory; growing copies.
-  const previews = growableUint8(nodeCount * 32 + 1024);
-  const words = found.word.array;
-  const typeIds = found.typeId.array;
-  for (let node = 0; node < nodeCount; node++) {
-    writePreview(reader, words[node], found.types[typeIds[node]], previews);
-    previewStart[node + 1] = previews.length;
-  }
-  return { previewBytes: previews.finish(), previewStart };
-}
-
-/** Detaches the storage, whoever refers to it; its memory is free at the next collection, which large columns bring. */
-function releaseBytes(cells: Uint32Array): void {
-  structuredClone(cells.buffer, { transfer: [cells.buffer as ArrayBuffer] });
-}
-
 function widenSizes(
   found: FoundObjects,
   narrow: Uint32Column,
   name: 'shallow' | 'allocated',
 ): Float64Array {
-  const size = new Float64Array(narrow.finish());
+  const cells = narrow.finish();
+  const isShared = cells.buffer instanceof SharedArrayBuffer;
+  const size = new Float64Array(makeStorage(cells.length * 8, isShared));
+  size.set(cells);
   const words = found.word.array;
   for (let node = size.indexOf(LARGE); node >= 0; node = size.indexOf(LARGE, node + 1)) {
     size[node] = found.largeSizes.get(words[node])?.[name] ?? LARGE;
@@ -149,7 +140,7 @@ function buildAddresses({ image, word }: FoundObjects): Float64Array {
 
 /** The given roots, then static types, other static and immortal objects, then what has more references than were found. */
 function buildRoots(
-  { sorted, reader, roots, lostNodes }: BuildGraphOptions,
+  { sorted, intern, roots, lostNodes }: DraftInputs,
   types: readonly TypeRow[],
 ): Pick<HeapGraph, 'rootNode' | 'rootKind' | 'rootLabel'> {
   const { found, nodeOf, explained } = sorted;
@@ -171,13 +162,13 @@ function buildRoots(
     const node = nodeOf(root.word);
     // Caches are among these: an immortal object must not change its root when it is looked up.
     if (root.kind !== RootKind.interned) setBit(isRoot, node);
-    push(node, root.kind, root.label === '' ? NONE : reader.intern(root.label));
+    push(node, root.kind, root.label === '' ? NONE : intern(root.label));
   }
   for (const { name, node } of types) {
     if (node === NONE || hasBit(isRoot, node)) continue;
     if ((nodeFlags[node] & NodeFlag.static) === 0) continue;
     setBit(isRoot, node);
-    push(node, RootKind.type, reader.intern(name));
+    push(node, RootKind.type, intern(name));
   }
   for (let node = 0; node < nodeCount; node++) {
     if (hasBit(isRoot, node)) continue;

@@ -65,11 +65,17 @@ export function buildLedger(inputs: LedgerInputs): BuiltLedger {
   return { ledger, threads, mappings, arenas };
 }
 
-function accountOf(marks: BlockMarks, start: number): Account {
+const accountOf = (marks: BlockMarks, start: number): Account => {
   const mark = marks.markOf(start);
-  if (mark >= Mark.retained || mark === Mark.owned) {
+  return accountOfMark(mark, isHeldByC(mark) && marks.holdsObject(start));
+};
+
+const isHeldByC = (mark: number): boolean => mark >= Mark.retained || mark === Mark.owned;
+
+function accountOfMark(mark: number, holdsObject: boolean): Account {
+  if (isHeldByC(mark)) {
     // Held by C code alone, but alive.
-    if (marks.holdsObject(start)) return 'pythonObjects';
+    if (holdsObject) return 'pythonObjects';
     return mark === Mark.owned ? 'nativeOwned' : 'nativeReachable';
   }
   switch (mark) {
@@ -97,13 +103,18 @@ function addPymalloc(
   let liveBytes = 0;
   const liveByArena = new Float64Array(pymalloc.arenas.length);
   const { arenaOfPool } = space;
-  space.forEachBlock((start, bytes, isInPool) => {
-    if (!isInPool) return;
-    accounts[accountOf(marks, start)] += bytes;
+  /** Two cells per mark: with an object, if that matters, and without. */
+  const bytesByMark = new Float64Array(512);
+  space.forEachPoolBlock((start, bytes, pool) => {
+    const mark = marks.markOf(start);
+    bytesByMark[2 * mark + (isHeldByC(mark) && marks.holdsObject(start) ? 1 : 0)] += bytes;
     liveBytes += bytes;
-    const arena = arenaOfPool[space.poolOf(start)];
+    const arena = arenaOfPool[pool];
     if (arena >= 0) liveByArena[arena] += bytes;
   });
+  for (let cell = 0; cell < bytesByMark.length; cell++) {
+    accounts[accountOfMark(cell >>> 1, (cell & 1) === 1)] += bytesByMark[cell];
+  }
   let residentBytes = 0;
   const rows = ['dense', 'sparse'].map((name) => newArena('pymalloc', name));
   for (const [row, { start, end }] of pymalloc.arenas.entries()) {

@@ -1,6 +1,7 @@
 // One capture of a running process: finds its Python, copies its memory while it stands still, and decodes the copy into
 // a HeapGraph after it runs on. `LiveCapture` keeps what captures of the same process share: access, watchdog, location.
 
+import { availableParallelism } from 'node:os';
 import { setImmediate } from 'node:timers/promises';
 import { MemoryReadError, UsageError } from '../base/errors.ts';
 import { Problems } from '../base/problems.ts';
@@ -23,6 +24,7 @@ import { findProcess, findRssBytes } from '../memory/process-status.ts';
 import { UnchangedPages } from '../memory/unchanged-pages.ts';
 import type { NativeSource } from './build-native.ts';
 import { decodeImage } from './decode-image.ts';
+import { DecodeThread } from './decode-thread.ts';
 import { AddressNames } from './name-addresses.ts';
 import { buildTraceCapture, readTraces, type TraceCapture } from './read-traces.ts';
 
@@ -37,6 +39,8 @@ export interface CaptureOptions {
   onProgress?: (phase: string, done: number) => void;
   /** What this process may allocate; by default what the machine and the control group have left. */
   budget?: MemoryBudget | undefined;
+  /** Copies of this size and more are decoded by two threads, where there are two processors. For tests. */
+  sharedFromBytes?: number;
   /** Aborts between phases with the signal's reason; the target is never left stopped. */
   signal?: AbortSignal;
 }
@@ -47,6 +51,9 @@ type CopyFacts = Pick<
   LiveCopy,
   'at' | 'pauseMs' | 'totalPauseMs' | 'copiedBytes' | 'rssBytes' | 'tries'
 >;
+
+/** Below, a thread is not ready before it has nothing left to do. */
+const SHARED_FROM_BYTES = 48e6;
 
 /** Tables that are found by their content fit it a little later, if they were just being changed. */
 const TRACE_TRIES = 4;
@@ -99,31 +106,45 @@ export class LiveCapture {
     };
     await report('copying memory');
     this.target.prepare();
-    const copy = copyLive(this.target, {
-      findSkipped: this.prepareSkipping(),
-      wantsPss: options.wantsPss === true,
-      budget,
-      check: (memory) =>
-        this.location.collectingAddresses.every((address) => isZero(memory, address)) &&
-        !areTablesLocked(memory, this.location),
-    });
-    huntBytes = estimateHuntBytes(copy.copiedBytes);
-    await report('decoding');
-    const files =
-      options.native === true ? new UnchangedPages(this.pid, this.target.memory) : undefined;
-    const decoding = decodeImage({
-      image: copy.image,
-      location: this.location,
-      heapRanges: copy.mappings.filter(isAnonymousMemory),
-      facts: this.facts(copy),
-      listsAreStable: copy.checkPassed,
-      threads: copy.threads,
-      mainThreadId: findProcess(this.pid)?.namespacePids.at(-1) ?? this.pid,
-      native: files === undefined ? undefined : this.nativeSource(copy, files),
-      onProgress: report,
-    });
-    const graph = await decoding.finally(() => files?.close());
-    return options.redact === true ? redactGraph(graph) : graph;
+    let thread: DecodeThread | undefined;
+    const sharedFromBytes = options.sharedFromBytes ?? findSharedFromBytes();
+    try {
+      const copy = copyLive(this.target, {
+        findSkipped: this.prepareSkipping(),
+        wantsPss: options.wantsPss === true,
+        budget,
+        isShared: (copyBytes) => {
+          if (copyBytes >= sharedFromBytes) thread = new DecodeThread();
+          return thread !== undefined;
+        },
+        check: (memory) =>
+          this.location.collectingAddresses.every((address) => isZero(memory, address)) &&
+          !areTablesLocked(memory, this.location),
+      });
+      huntBytes = estimateHuntBytes(copy.copiedBytes);
+      await report('decoding');
+      const files =
+        options.native === true ? new UnchangedPages(this.pid, this.target.memory) : undefined;
+      try {
+        const graph = await decodeImage({
+          image: copy.image,
+          thread,
+          location: this.location,
+          heapRanges: copy.mappings.filter(isAnonymousMemory),
+          facts: this.facts(copy),
+          listsAreStable: copy.checkPassed,
+          threads: copy.threads,
+          mainThreadId: findProcess(this.pid)?.namespacePids.at(-1) ?? this.pid,
+          native: files === undefined ? undefined : this.nativeSource(copy, files),
+          onProgress: report,
+        });
+        return options.redact === true ? redactGraph(graph) : graph;
+      } finally {
+        files?.close();
+      }
+    } finally {
+      await (thread as DecodeThread | undefined)?.close();
+    }
   }
 
   /**
@@ -213,6 +234,9 @@ export class LiveCapture {
     this.target.close();
   }
 }
+
+const findSharedFromBytes = (): number =>
+  availableParallelism() > 1 ? SHARED_FROM_BYTES : Number.POSITIVE_INFINITY;
 
 /** Also when it cannot be read: the copy that follows finds out why and says so. */
 function isZero(memory: MemoryReader, address: Address): boolean {

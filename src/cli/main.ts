@@ -5,6 +5,7 @@
 import { Command, CommanderError } from 'commander';
 import { UsageError, UserError } from '../base/errors.ts';
 import { leakscopeVersion } from '../report/version.ts';
+import { limitInlining } from '../threads/limit-inlining.ts';
 import { Session } from './session.ts';
 
 const BUG = 70;
@@ -40,7 +41,7 @@ const COMMANDS: Record<string, () => Promise<(program: Command, session: Session
   demo: async () => (await import('./demo.ts')).addDemoCommand,
 };
 
-/** With the command `wanted`, or with all, which the help and an unknown name need. */
+/** With the command `wanted`, or with all, which the help and an unknown name need; the version needs none. */
 async function buildProgram(session: Session, wanted: string | undefined): Promise<Command> {
   const program = new Command('leakscope')
     .description(
@@ -58,7 +59,8 @@ async function buildProgram(session: Session, wanted: string | undefined): Promi
       '\nStart with: leakscope ps, then leakscope hunt PID. Without a program of your own: leakscope demo.',
     );
   const isKnown = wanted !== undefined && Object.hasOwn(COMMANDS, wanted);
-  const loaders = isKnown ? [COMMANDS[wanted]] : Object.values(COMMANDS);
+  const isVersion = wanted === '--version' || wanted === '-V';
+  const loaders = isKnown ? [COMMANDS[wanted]] : isVersion ? [] : Object.values(COMMANDS);
   for (const load of loaders) (await load())(program, session);
   return program;
 }
@@ -127,4 +129,5 @@ async function main(): Promise<void> {
   await session.finish();
 }
 
+limitInlining();
 await main();

@@ -1,13 +1,12 @@
 // `leakscope path TARGET ADDRESS|TYPE`: what keeps an object alive, or the object of a type that retains the most.
 
 import type { Command } from 'commander';
-import { computeDominators, computeRetainedSizes } from '../analysis/dominators.ts';
 import { findPath } from '../analysis/path-steps.ts';
-import { computePathTree } from '../analysis/paths.ts';
 import { findOtherHolders, prepareHolderSearch } from '../analysis/second-holder.ts';
 import { requireAnalysisRoom } from '../capture/analysis-room.ts';
 import { buildReverseEdges } from '../graph/reverse-edges.ts';
 import { buildPathReport, formatPath } from '../report/path-report.ts';
+import { analyseHeap } from '../watch/analyse-heap.ts';
 import { requireNodes } from './object-query.ts';
 import { addExamples, addTargetOptions } from './options.ts';
 import type { OutputOptions, Session } from './session.ts';
@@ -35,11 +34,10 @@ async function printPath(target: string, query: string, session: Session): Promi
   const nodes = requireNodes(graph, query);
   requireAnalysisRoom(graph, session.budget);
   session.progress('computing retained sizes and paths');
-  const retainedSize = computeRetainedSizes(computeDominators(graph), graph.allocatedSize);
+  const { retainedSize, paths: tree } = await analyseHeap(graph);
   const node = nodes.reduce((best, each) =>
     retainedSize[each] > retainedSize[best] ? each : best,
   );
-  const tree = computePathTree(graph);
   const path = findPath(graph, tree, node);
   const search = prepareHolderSearch(graph, tree, buildReverseEdges(graph));
   const others = path === undefined ? undefined : findOtherHolders(search, node);

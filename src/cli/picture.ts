@@ -3,7 +3,7 @@
 
 import { Worker } from 'node:worker_threads';
 import { UnsupportedError } from '../base/errors.ts';
-import { workerFileOf } from '../watch/worker-file.ts';
+import { workerFileOf } from '../threads/worker-file.ts';
 import type { PictureJob } from './picture-worker.ts';
 
 const TIME_LIMIT_MS = 30_000;

@@ -1,12 +1,11 @@
 // `leakscope show TARGET ADDRESS`: one object in full.
 
 import type { Command } from 'commander';
-import { computeDominators, computeRetainedSizes } from '../analysis/dominators.ts';
 import { findPath } from '../analysis/path-steps.ts';
-import { computePathTree } from '../analysis/paths.ts';
 import { requireAnalysisRoom } from '../capture/analysis-room.ts';
 import { buildReverseEdges } from '../graph/reverse-edges.ts';
 import { buildShowReport, formatShow } from '../report/show-report.ts';
+import { analyseHeap } from '../watch/analyse-heap.ts';
 import { requireNodeAt } from './object-query.ts';
 import { addExamples, addTargetOptions, parseAddress, parseWholeNumber } from './options.ts';
 import type { OutputOptions, Session } from './session.ts';
@@ -49,10 +48,11 @@ async function showObject(
   const node = requireNodeAt(graph, address);
   requireAnalysisRoom(graph, session.budget);
   session.progress('computing retained sizes and paths');
+  const { retainedSize, paths } = await analyseHeap(graph);
   const report = buildShowReport(graph, node, {
     reverse: buildReverseEdges(graph),
-    retainedSize: computeRetainedSizes(computeDominators(graph), graph.allocatedSize),
-    path: findPath(graph, computePathTree(graph), node),
+    retainedSize,
+    path: findPath(graph, paths, node),
     limit: options.limit,
   });
   session.print(report, () => formatShow(report, session.style));

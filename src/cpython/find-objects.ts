@@ -2,12 +2,13 @@
 // blocks and the runtime's own references, decodes each object once, and follows what it refers to until nothing new
 // comes. The result is in order of discovery and in words of the image; `build-graph.ts` makes a HeapGraph of it.
 //
-// What is an object is decided in `object-admission.ts`.
+// What is an object is decided in `object-admission.ts`. Of large heaps, two threads decode a part each (`decoded-part.ts`).
 //
 // Cost: one pass, about 0.3 microseconds an object; 1 bit per 8 bytes of image, 17 bytes per object, 9 bytes per edge.
 
 import { hasBit, setBit } from '../base/bit-set.ts';
 import {
+  copyCells,
   growableUint8,
   growableUint32,
   type Uint8Column,
@@ -17,12 +18,25 @@ import type { Problems } from '../base/problems.ts';
 import { EdgeKind, NONE, NodeFlag } from '../graph/heap-graph.ts';
 import type { MemoryImage } from '../memory/memory-image.ts';
 import type { Address } from '../memory/memory-reader.ts';
+import { type DecodedPart, renumberLabels } from './decoded-part.ts';
 import { decodersByTypeName } from './decoders.ts';
 import { findStrText } from './dict-entries.ts';
-import { decodedColumns, type FoundObjects, growDecoded, setSizes } from './found-objects.ts';
+import {
+  addLarge,
+  type DecodedColumns,
+  decodedColumns,
+  type FoundObjects,
+  growDecoded,
+  setSizes,
+} from './found-objects.ts';
 import { makeDecodeInstanceDict } from './instance-dict.ts';
 import type { Layout } from './layout.ts';
-import { type AdmissionOptions, growTogether, ObjectAdmission } from './object-admission.ts';
+import {
+  type AdmissionMark,
+  type AdmissionOptions,
+  growTogether,
+  ObjectAdmission,
+} from './object-admission.ts';
 import type { ObjectReader, TypeInfo } from './object-reader.ts';
 import { TypeTable } from './type-table.ts';
 
@@ -40,11 +54,13 @@ export interface FindObjectsOptions extends AdmissionOptions {
   managedFlags: number;
   /** Addresses of `PyInterpreterState.types` of all interpreters (3.12): what static types refer to is there. */
   typesStates?: readonly Address[];
+  /** Where problems with types are counted, if not with the others. */
+  typeProblems?: Problems;
 }
 
 export class ObjectFinder implements ObjectReader {
   readonly image: MemoryImage;
-  readonly halves: Uint32Array;
+  halves: Uint32Array;
   readonly layout: Layout;
   readonly problems: Problems;
   shallowBytes = 0;
@@ -82,9 +98,12 @@ export class ObjectFinder implements ObjectReader {
     const wordCount = options.image.endWord;
     // Untouched capacity costs no memory; growing copies. Denser heaps than one object in 48 bytes are rare.
     this.expectedCount = Math.max(1024, Math.ceil(wordCount / 6));
-    this.edgeTargetWord = growableUint32(this.expectedCount * 2);
-    this.edgeKind = growableUint8(this.expectedCount * 2);
-    this.edgeLabel = growableUint32(this.expectedCount * 2);
+    // Edges of a part are handed over.
+    const isShared = options.isShared === true && options.bits === undefined;
+    this.edgeTargetWord = growableUint32(this.expectedCount * 2, isShared);
+    this.edgeKind = growableUint8(this.expectedCount * 2, isShared);
+    this.edgeLabel = growableUint32(this.expectedCount * 2, isShared);
+    const typeProblems = options.typeProblems ?? options.problems;
     this.decodeInstanceDict = makeDecodeInstanceDict(options.layout);
     this.types = new TypeTable({
       image: options.image,
@@ -93,7 +112,7 @@ export class ObjectFinder implements ObjectReader {
       decoders: decodersByTypeName(options.layout, options.typesStates),
       managedFlags: options.managedFlags,
       intern: (text) => this.intern(text),
-      problem: (kind, address) => this.problems.add(kind, address),
+      problem: (kind, address) => typeProblems.add(kind, address),
     });
     this.admission = new ObjectAdmission(options, this.types, this.expectedCount);
   }
@@ -245,19 +264,18 @@ export class ObjectFinder implements ObjectReader {
 
   // --- Decoding ------------------------------------------------------------------------------------------------------
 
-  /** Prepares the columns that `decodeSome` fills. Call once, when all blocks, tracked objects and roots were added. */
-  startDecoding(): FoundObjects {
-    const found: FoundObjects = {
+  /**
+   * Prepares the columns that `decodeSome` fills, or takes those of another thread. Call once, when all blocks, tracked
+   * objects and roots were added.
+   */
+  startDecoding(columns = this.makeColumns()): FoundObjects {
+    return {
       image: this.image,
       objectBits: this.admission.objectBits,
       word: this.admission.word,
       typeId: this.admission.typeId,
-      shallowSize: growableUint32(this.expectedCount),
-      allocatedSize: growableUint32(this.expectedCount),
+      ...columns,
       largeSizes: new Map(),
-      referenceCount: growableUint32(this.expectedCount),
-      flags: growableUint8(this.expectedCount),
-      firstEdge: growableUint32(this.expectedCount + 1),
       edgeTargetWord: this.edgeTargetWord,
       edgeKind: this.edgeKind,
       edgeLabel: this.edgeLabel,
@@ -268,18 +286,31 @@ export class ObjectFinder implements ObjectReader {
       referencesFollowed: 0,
       referencesLost: 0,
     };
-    found.firstEdge.push(0);
-    return found;
+  }
+
+  private makeColumns(): DecodedColumns {
+    const isShared = this.options.isShared === true;
+    const count = Math.max(this.expectedCount, this.admission.word.length);
+    const columns = {
+      shallowSize: growableUint32(count, isShared),
+      allocatedSize: growableUint32(count, isShared),
+      referenceCount: growableUint32(count, isShared),
+      flags: growableUint8(count, isShared),
+      firstEdge: growableUint32(count + 1, isShared),
+    };
+    columns.firstEdge.push(0);
+    return columns;
   }
 
   /**
-   * Decodes up to `limit` more objects, which may lead to new ones; returns whether some are left. In portions, so that a
-   * caller can report progress and be cancelled in between.
+   * Decodes up to `limit` more objects, which may lead to new ones, in rows before `endRow`; returns whether some are left
+   * there. In portions, so that a caller can report progress and be cancelled in between.
    */
-  decodeSome(found: FoundObjects, limit: number): boolean {
+  decodeSome(found: FoundObjects, limit: number, endRow = Number.POSITIVE_INFINITY): boolean {
     const start = found.flags.length;
+    const limitRow = Math.min(start + limit, endRow);
     let row = start;
-    for (; row < this.admission.word.length && row < start + limit; row++) {
+    for (; row < this.admission.word.length && row < limitRow; row++) {
       if (row === found.flags.array.length) growDecoded(found, row);
       const first = this.edgeCount;
       this.decodeObject(row, found);
@@ -287,15 +318,81 @@ export class ObjectFinder implements ObjectReader {
       if (this.edgeCount - first >= 64) this.dropWeakEdges(row, first);
       found.firstEdge.array[row + 1] = this.edgeCount;
     }
-    for (const column of decodedColumns(found)) column.length = row;
-    found.firstEdge.length = row + 1;
+    this.setLengths(found, row);
+    if (row < endRow && row === this.admission.word.length) this.admission.addLastRows();
+    return row < Math.min(endRow, this.admission.word.length);
+  }
+
+  /** What `decodeSome` has found since `mark`, for another thread to append; the rows themselves are in its columns. */
+  takePart(found: FoundObjects, mark: AdmissionMark): DecodedPart {
+    return {
+      edgeTargetWord: found.edgeTargetWord.finish(),
+      edgeKind: found.edgeKind.finish(),
+      edgeLabel: found.edgeLabel.finish(),
+      met: this.admission.admittedSince(mark),
+      ownedBits: this.admission.ownedBits,
+      weakSourceWord: this.weakSourceWord.finish(),
+      weakTargetWord: this.weakTargetWord.finish(),
+      strings: this.strings,
+      typeWords: this.types.words,
+      problems: this.problems.list(),
+      largeSizes: [...found.largeSizes],
+      referencesFollowed: this.referencesFollowed,
+      referencesLost: this.referencesLost,
+    };
+  }
+
+  /**
+   * Appends the next rows up to `endRow`, which another thread has decoded, as if that had been done here, now; its
+   * `firstEdge` counts from its own first edge.
+   */
+  appendPart(found: FoundObjects, part: DecodedPart, endRow: number): void {
+    // In the order in which they were met there: what is new here gets the number that it would have got.
+    const stringIdOf = Uint32Array.from(part.strings, (text) => this.intern(text));
+    for (const word of part.typeWords) this.types.typeIdOfWord(word);
+    for (const word of part.met) this.admission.addMet(word);
+    for (let i = 0; i < part.ownedBits.length; i++) {
+      this.admission.ownedBits[i] |= part.ownedBits[i];
+    }
+    const firstRow = found.flags.length;
+    const edgeBase = this.edgeCount;
+    const edgeCount = edgeBase + part.edgeKind.length;
+    growTogether(
+      [this.edgeTargetWord, this.edgeKind, this.edgeLabel],
+      edgeBase,
+      part.edgeKind.length,
+    );
+    copyCells(this.edgeTargetWord.array, part.edgeTargetWord, edgeBase);
+    copyCells(this.edgeKind.array, part.edgeKind, edgeBase);
+    renumberLabels(part, stringIdOf, this.edgeLabel.array.subarray(edgeBase, edgeCount));
+    const firstEdge = found.firstEdge.array;
+    for (let row = firstRow + 1; row <= endRow; row++) firstEdge[row] += edgeBase;
+    this.edgeCount = edgeCount;
+    for (let i = 0; i < part.weakSourceWord.length; i++) {
+      this.weakSourceWord.push(part.weakSourceWord[i]);
+      this.weakTargetWord.push(part.weakTargetWord[i]);
+    }
+    for (const problem of part.problems) this.problems.append(problem);
+    for (const [word, sizes] of part.largeSizes) addLarge(found, word, sizes);
+    this.referencesFollowed += part.referencesFollowed;
+    this.referencesLost += part.referencesLost;
+    this.setLengths(found, endRow);
+  }
+
+  private setLengths(found: FoundObjects, rowCount: number): void {
+    for (const column of decodedColumns(found)) column.length = rowCount;
+    found.firstEdge.length = rowCount + 1;
     found.edgeTargetWord.length = this.edgeCount;
     found.edgeKind.length = this.edgeCount;
     found.edgeLabel.length = this.edgeCount;
     found.referencesFollowed = this.referencesFollowed;
     found.referencesLost = this.referencesLost;
-    if (row === this.admission.word.length) this.admission.addLastRows();
-    return row < this.admission.word.length;
+  }
+
+  /** Forgets the pages of the image; afterwards nothing can be asked but strings. */
+  release(): void {
+    this.halves = new Uint32Array(0);
+    this.admission.release();
   }
 
   /** The entries of a weak dict were decoded so that what they refer to is found; they are no references. */

@@ -12,23 +12,27 @@ export const LARGE = 0xffffffff;
 /** More objects of 4 GiB are damaged memory. */
 const MAX_LARGE = 1 << 16;
 
+/** What decoding finds out of each object. */
+export interface DecodedColumns {
+  /** Bytes, as `allocatedSize`; LARGE where `largeSizes` has both. */
+  shallowSize: Uint32Column;
+  allocatedSize: Uint32Column;
+  referenceCount: Uint32Column;
+  flags: Uint8Column;
+  /** Objects + 1 cells: the edges of object i are [firstEdge[i], firstEdge[i + 1]). */
+  firstEdge: Uint32Column;
+}
+
 /** All objects in order of discovery. */
-export interface FoundObjects {
+export interface FoundObjects extends DecodedColumns {
   image: MemoryImage;
   /** One bit per word of the image: an object begins there. */
   objectBits: BitSet;
   /** Per object: word at which it begins. */
   word: Uint32Column;
   typeId: Uint32Column;
-  /** Bytes, as `allocatedSize`; LARGE where `largeSizes` has both. */
-  shallowSize: Uint32Column;
-  allocatedSize: Uint32Column;
   /** By word: objects of 4 GiB and more. */
-  largeSizes: Map<number, { shallow: number; allocated: number }>;
-  referenceCount: Uint32Column;
-  flags: Uint8Column;
-  /** Objects + 1 cells: the edges of object i are [firstEdge[i], firstEdge[i + 1]). */
-  firstEdge: Uint32Column;
+  largeSizes: Map<number, LargeSizes>;
   /** Per edge: word of the object that is held. */
   edgeTargetWord: Uint32Column;
   edgeKind: Uint8Column;
@@ -42,19 +46,33 @@ export interface FoundObjects {
   referencesLost: number;
 }
 
+export interface LargeSizes {
+  shallow: number;
+  allocated: number;
+}
+
+export function addLarge(
+  { largeSizes }: Pick<FoundObjects, 'largeSizes'>,
+  word: number,
+  sizes: LargeSizes,
+): void {
+  if (largeSizes.size < MAX_LARGE) largeSizes.set(word, sizes);
+}
+
 /** Sets both sizes of the object in `row`, however large. */
 export function setSizes(
-  { shallowSize, allocatedSize, largeSizes, word }: FoundObjects,
+  found: FoundObjects,
   row: number,
   shallow: number,
   allocated: number,
 ): void {
+  const { shallowSize, allocatedSize, word } = found;
   shallowSize.array[row] = shallow;
   allocatedSize.array[row] = allocated;
   if (shallow < LARGE && allocated < LARGE) return;
   shallowSize.array[row] = LARGE;
   allocatedSize.array[row] = LARGE;
-  if (largeSizes.size < MAX_LARGE) largeSizes.set(word.array[row], { shallow, allocated });
+  addLarge(found, word.array[row], { shallow, allocated });
 }
 
 /** Adds to the allocated size of the object in `row`. */

@@ -5,7 +5,7 @@
 // collector's header only what the collector tracks or an empty header, since buffers may end with what was there before.
 
 import { type BitSet, hasBit, makeBitSet, setBit } from '../base/bit-set.ts';
-import { growableUint32, type Uint8Column, type Uint32Column } from '../base/columns.ts';
+import { copyCells, growableUint32, type Uint8Column, type Uint32Column } from '../base/columns.ts';
 import type { MemoryImage } from '../memory/memory-image.ts';
 import type { Address } from '../memory/memory-reader.ts';
 import type { TypeInfo } from './object-reader.ts';
@@ -37,6 +37,28 @@ export interface PoolBlocks {
   blockBytes(word: number): number;
 }
 
+/** Bits of all words that two threads set, each in other cells. */
+export interface AdmissionBits {
+  objectBits: BitSet;
+  trackedBits: BitSet;
+  rawBlockBits: BitSet;
+}
+
+/** The objects of some blocks, in their order and in the types of whoever admitted them. */
+export interface AdmittedBlocks {
+  word: Uint32Array;
+  typeId: Uint32Array;
+  /** Of those that are decoded last. */
+  lastWord: Uint32Array;
+  doubtful: Uint32Array;
+}
+
+/** How far the lists of objects had come. */
+export interface AdmissionMark {
+  rows: number;
+  last: number;
+}
+
 export interface AdmissionOptions {
   image: MemoryImage;
   referenceCounts: ReferenceCounts;
@@ -44,27 +66,32 @@ export interface AdmissionOptions {
   chunks: BlockFinder;
   /** Bytes that a debug allocator puts before each block (0 or 16). */
   blockHeaderBytes: number;
+  /** Whether rows and bits are to be in memory that other threads may see. */
+  isShared?: boolean;
+  /** Those of another thread, of whose blocks some are admitted here. */
+  bits?: AdmissionBits | undefined;
 }
 
 export class ObjectAdmission {
   /** One bit per word of the image: an object begins there. */
-  readonly objectBits: BitSet;
+  objectBits: BitSet;
   /** In one of the collector's lists. */
-  readonly trackedBits: BitSet;
+  trackedBits: BitSet;
   /** Blocks that belong to an object as its buffer. */
-  readonly ownedBits: BitSet;
+  ownedBits: BitSet;
   /** Live blocks of pymalloc that hold no object. */
-  readonly rawBlockBits: BitSet;
+  rawBlockBits: BitSet;
   /** Per object: word at which it begins, and row of the types. */
   readonly word: Uint32Column;
   readonly typeId: Uint32Column;
   private readonly image: MemoryImage;
-  private readonly halves: Uint32Array;
+  private halves: Uint32Array;
   private readonly types: TypeTable;
   private readonly options: AdmissionOptions;
   /** Blocks whose first word is a count or an address: objects only if something refers to them. */
   private readonly doubtful = new Set<number>();
-  private listsAreKnown = false;
+  /** Whether all objects of the collector's lists are tracked. */
+  listsAreKnown = false;
   /** Objects that are decoded last, when it is known which buffers belong to others. */
   private readonly lastWord = growableUint32();
   private isScanning = false;
@@ -76,12 +103,35 @@ export class ObjectAdmission {
     this.image = options.image;
     this.halves = options.image.halves;
     const wordCount = options.image.endWord;
-    this.objectBits = makeBitSet(wordCount);
-    this.trackedBits = makeBitSet(wordCount);
+    const isShared = options.isShared === true;
+    const { bits } = options;
+    this.objectBits = bits?.objectBits ?? makeBitSet(wordCount, isShared);
+    this.trackedBits = bits?.trackedBits ?? makeBitSet(wordCount, isShared);
     this.ownedBits = makeBitSet(wordCount);
-    this.rawBlockBits = makeBitSet(wordCount);
-    this.word = growableUint32(expectedCount);
-    this.typeId = growableUint32(expectedCount);
+    this.rawBlockBits = bits?.rawBlockBits ?? makeBitSet(wordCount, isShared);
+    this.word = growableUint32(expectedCount, isShared);
+    this.typeId = growableUint32(expectedCount, isShared);
+  }
+
+  /** All objects are decoded: gives back what only their decoding needed. */
+  finish(): void {
+    this.trackedBits = makeBitSet(0);
+    this.rawBlockBits = makeBitSet(0);
+  }
+
+  /** Gives back all but what `plausibleType` needs: another thread has it now. */
+  handOver(): void {
+    this.finish();
+    this.objectBits = makeBitSet(0);
+    this.ownedBits = makeBitSet(0);
+    this.word.clear();
+    this.typeId.clear();
+  }
+
+  /** Forgets the pages of the image; afterwards nothing can be asked. */
+  release(): void {
+    this.halves = new Uint32Array(0);
+    this.ownedBits = makeBitSet(0);
   }
 
   /** typeId of the plausible object at `word`, -1 if there is none. Does not look at the block it lies in. */
@@ -115,6 +165,65 @@ export class ObjectAdmission {
   markTracked(words: Uint32Array, areComplete: boolean): void {
     for (let i = 0; i < words.length; i++) setBit(this.trackedBits, words[i]);
     this.listsAreKnown = areComplete;
+  }
+
+  /** What was admitted of the blocks so far. */
+  get blocks(): AdmittedBlocks {
+    return {
+      word: this.word.finish(),
+      typeId: this.typeId.finish(),
+      lastWord: this.lastWord.finish(),
+      doubtful: Uint32Array.from(this.doubtful),
+    };
+  }
+
+  /** Adds the objects of blocks behind those that were added here; `typeIdOf` turns their types into those of here. */
+  appendBlocks(blocks: AdmittedBlocks, typeIdOf: Uint32Array): void {
+    const { word, typeId, lastWord, doubtful } = blocks;
+    const rows = this.word.length;
+    for (const column of [this.word, this.typeId]) {
+      column.reserve(word.length);
+      column.length = rows + word.length;
+    }
+    copyCells(this.word.array, word, rows);
+    const typeIds = this.typeId.array;
+    for (let i = 0; i < typeId.length; i++) typeIds[rows + i] = typeIdOf[typeId[i]];
+    for (let i = 0; i < lastWord.length; i++) this.lastWord.push(lastWord[i]);
+    for (let i = 0; i < doubtful.length; i++) this.doubtful.add(doubtful[i]);
+  }
+
+  /** Takes back the blocks that another thread has admitted from `word` on, when no others were yet. */
+  forgetBlocksFrom(word: number): void {
+    // Pools begin with a page: no cell of these has bits of others.
+    this.objectBits.fill(0, word >>> 5);
+    this.rawBlockBits.fill(0, word >>> 5);
+  }
+
+  get mark(): AdmissionMark {
+    return { rows: this.word.length, last: this.lastWord.length };
+  }
+
+  /** Words of the objects that have come since: rows, and those that are decoded last. */
+  admittedSince({ rows, last }: AdmissionMark): Uint32Array {
+    const row = this.word.finish().subarray(rows);
+    const lastWord = this.lastWord.finish().subarray(last);
+    const words = new Uint32Array(row.length + lastWord.length);
+    words.set(row);
+    words.set(lastWord, row.length);
+    return words;
+  }
+
+  /** An object that another thread has met, by its own words; in the order in which it met them. */
+  addMet(word: number): void {
+    if (hasBit(this.objectBits, word)) return;
+    this.doubtful.delete(word);
+    this.admit(word, this.plausibleType(word));
+  }
+
+  /** From now on, what is met is for this thread alone: `objectBits` and `doubtful` are those of all blocks. */
+  startPart(objectBits: BitSet, doubtful: Uint32Array): void {
+    this.objectBits = objectBits;
+    for (let i = 0; i < doubtful.length; i++) this.doubtful.add(doubtful[i]);
   }
 
   /** An object of the collector's lists, which vouch for it; returns whether it was one. */
@@ -234,13 +343,14 @@ export class ObjectAdmission {
   }
 }
 
-/** Makes room behind `length` cells in all of `columns`. */
+/** Makes room for `count` cells behind `length` cells in all of `columns`. */
 export function growTogether(
   columns: readonly (Uint8Column | Uint32Column)[],
   length: number,
+  count = 1,
 ): void {
   for (const column of columns) {
     column.length = length;
-    column.reserve(1);
+    column.reserve(count);
   }
 }

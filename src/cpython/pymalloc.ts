@@ -354,25 +354,29 @@ function unmarkFreeBlocks(
 const poolLowAddress = (image: MemoryImage, pool: number): number =>
   image.addressOfWord(pool) % TWO_32;
 
+/** Rows of the used pools in ascending order of address. */
+export const poolsInOrder = ({ poolWord }: Pick<Pymalloc, 'poolWord'>): Uint32Array =>
+  Uint32Array.from(poolWord.keys()).sort((a, b) => poolWord[a] - poolWord[b]);
+
 /**
- * Calls `visit` for each live block with the word of its data and the bytes that the data may take (with debug heads: that
- * were asked for), all in ascending order of address.
+ * Calls `visit` for each live block with the word of its data, the bytes that the data may take (with debug heads: that
+ * were asked for) and the row of its pool, all in ascending order of address; only for those in the pools `rows`, if they are given.
  */
 export function forEachLiveBlock(
   image: MemoryImage,
   pymalloc: Pymalloc,
-  visit: (word: number, sizeBytes: number) => void,
+  visit: (word: number, sizeBytes: number, poolRow: number) => void,
+  rows = poolsInOrder(pymalloc),
 ): void {
   const { poolWord, blockBytes, endWord, liveBlocks, dataOffsetWords } = pymalloc;
-  const rows = Uint32Array.from(poolWord.keys()).sort((a, b) => poolWord[a] - poolWord[b]);
   for (const row of rows) {
     const sizeBytes = blockBytes[row];
     const blockWords = sizeBytes / 8;
     const end = endWord[row];
     for (let block = poolWord[row] + POOL_HEADER_WORDS; block < end; block += blockWords) {
       if (((liveBlocks[block >>> 6] >>> ((block >>> 1) & 31)) & 1) === 0) continue;
-      if (dataOffsetWords === 0) visit(block, sizeBytes);
-      else visit(block + dataOffsetWords, debugSizeBytes(image.halves, block, sizeBytes));
+      if (dataOffsetWords === 0) visit(block, sizeBytes, row);
+      else visit(block + dataOffsetWords, debugSizeBytes(image.halves, block, sizeBytes), row);
     }
   }
 }

@@ -66,6 +66,11 @@ export class TypeTable {
     this.options = options;
   }
 
+  /** Words of all types so far, in the order in which they were met. */
+  get words(): number[] {
+    return this.types.map(({ word }) => word);
+  }
+
   /** typeId of the type object at this address, -1 if there is none. Fast after the first call for an address. */
   typeIdAt(lo: number, hi: number): number {
     if ((lo & 7) !== 0) return -1;

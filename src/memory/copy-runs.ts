@@ -61,13 +61,14 @@ export function placeRun(run: CopyRun, placed: PlacedRuns): void {
 
 /**
  * Room for `pageCount` pages and some more; `what` completes "Cannot copy ...". Throws UnsupportedError above 16 GiB or what
- * the budget has left.
+ * the budget has left. `isShared`: other threads are to see it.
  */
 export function makeCopyRoom(
   pageCount: number,
   slackPages: number,
   what: string,
   budget: MemoryBudget | undefined,
+  isShared = false,
 ): Uint32Array {
   if (pageCount > MAX_PAGES) {
     throw new UnsupportedError({
@@ -79,7 +80,7 @@ export function makeCopyRoom(
   const withSlack = Math.min(pageCount + slackPages, MAX_PAGES) + 1;
   const copyBytes = withSlack * PAGE_SIZE;
   budget?.require(copyBytes, `copy ${what}`, estimateHuntBytes(copyBytes));
-  return allocateImageStorage(withSlack);
+  return allocateImageStorage(withSlack, isShared);
 }
 
 /** What a hunt allocates in all on a heap of small objects, by measurement at 1 to 50 million. */

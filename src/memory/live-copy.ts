@@ -46,6 +46,8 @@ export interface CopyOptions {
   wantsPss?: boolean;
   /** Asked before room for the copy is made. */
   budget?: MemoryBudget | undefined;
+  /** Asked before the first room is made, with its bytes: whether other threads are to see the copy. Default: no. */
+  isShared?: (copyBytes: number) => boolean;
 }
 
 export interface LiveCopy {
@@ -91,6 +93,7 @@ interface Copier {
   mappings: Mapping[];
   wantsPss: boolean;
   budget: MemoryBudget | undefined;
+  isShared: boolean;
 }
 
 /** What a stop of the target brought. */
@@ -133,19 +136,22 @@ export function copyLive(target: LiveTarget, options: CopyOptions = {}): LiveCop
     mappings,
     wantsPss,
     budget,
+    isShared: false,
   };
   try {
-    return copyWith(copier, options.check);
+    return copyWith(copier, options);
   } finally {
     pagemap?.close();
     files.close();
   }
 }
 
-function copyWith(copier: Copier, check: CopyOptions['check']): LiveCopy {
+function copyWith(copier: Copier, { check, isShared }: CopyOptions): LiveCopy {
   const { target, files } = copier;
   for (const mapping of copier.mappings) files.isElf(mapping);
-  let storage = makeRoom(layOut(copier, copier.mappings, undefined).pageCount, copier);
+  const { pageCount } = layOut(copier, copier.mappings, undefined);
+  copier.isShared = isShared?.(pageCount * PAGE_SIZE) === true;
+  let storage = makeRoom(pageCount, copier);
   let totalPauseMs = 0;
   let growths = 0;
   for (let tries = 1; ; tries++) {
@@ -277,9 +283,9 @@ function fillFromFiles(
   return runs;
 }
 
-function makeRoom(pageCount: number, { target: { pid }, budget }: Copier): Uint32Array {
+function makeRoom(pageCount: number, { target: { pid }, budget, isShared }: Copier): Uint32Array {
   const slack = Math.ceil(pageCount / 50) + SLACK_PAGES;
-  return makeCopyRoom(pageCount, slack, `process ${pid}`, budget);
+  return makeCopyRoom(pageCount, slack, `process ${pid}`, budget, isShared);
 }
 
 function readMapsText(pid: number): string {

@@ -4,10 +4,9 @@
 //
 // What is counted is the resident set of this process. Not handled: overcommit limits, limits of address space (ulimit -v).
 
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import { UnsupportedError } from '../base/errors.ts';
 import { formatBytes } from '../base/format.ts';
+import { collectGarbage } from '../threads/collect-garbage.ts';
 import { type FindText, findFileText, findGroupUsage, listMemoryGroups } from './control-groups.ts';
 
 /** Room that is kept: the pages of others come and go while we work, and so does what is not asked for here. */
@@ -90,17 +89,6 @@ export class MemoryBudget {
       undefined,
     );
   }
-}
-
-let gc: (() => void) | undefined;
-
-/** Node.js offers its collector only by a flag, which V8 takes at run time, too. */
-function collectGarbage(): void {
-  if (gc === undefined) {
-    setFlagsFromString('--expose-gc');
-    gc = runInNewContext('gc') as () => void;
-  }
-  gc();
 }
 
 const withReserve = (available: number, total: number): number =>

@@ -9,6 +9,7 @@
 // Not handled: big-endian targets, addresses of 2^48 and above, images above 16 GiB (a Uint32Array ends there).
 
 import { assert } from '../base/assert.ts';
+import { makeStorage } from '../base/columns.ts';
 import { MemoryReadError } from '../base/errors.ts';
 import type { Address, MemoryReader } from './memory-reader.ts';
 
@@ -30,7 +31,7 @@ export interface PageRun {
 
 export class MemoryImage implements MemoryReader {
   /** All pages, as 32-bit halves: the word `w` is `halves[2 * w] + 2^32 * halves[2 * w + 1]`. */
-  readonly halves: Uint32Array;
+  halves: Uint32Array;
   /** Ascending, not overlapping. */
   readonly runs: readonly PageRun[];
   /** Row of `pageTables` per GiB of address space, in pages; 0 = nothing copied there. */
@@ -93,6 +94,17 @@ export class MemoryImage implements MemoryReader {
     const run = this.runs[index];
     const word = this.wordAtAddress(run.address);
     return new Uint8Array(this.halves.buffer, word * 8, run.pageCount * PAGE_SIZE);
+  }
+
+  /**
+   * Gives the pages' memory back, at the next collection of garbage; afterwards only addresses and words can be asked for.
+   * Of shared memory every thread must do so.
+   */
+  release(): void {
+    const { buffer } = this.halves;
+    this.halves = new Uint32Array(0);
+    // Whoever else refers to it has no pages any more.
+    if (buffer instanceof ArrayBuffer) structuredClone(buffer, { transfer: [buffer] });
   }
 
   /** Bytes copied. */
@@ -221,10 +233,11 @@ export class MemoryImage implements MemoryReader {
 
 /**
  * Room for `pageCount` pages, page 0 included, which stays zeros. Every page is touched, so that a copy that is made while
- * the target stands still does not wait for page faults. About 0.3 s per GB. The limit is 16 GiB.
+ * the target stands still does not wait for page faults. About 0.3 s per GB. The limit is 16 GiB. Shared storage is for
+ * images that several threads read.
  */
-export function allocateImageStorage(pageCount: number): Uint32Array {
-  const halves = new Uint32Array(pageCount * PAGE_WORDS * 2);
+export function allocateImageStorage(pageCount: number, isShared = false): Uint32Array {
+  const halves = new Uint32Array(makeStorage(pageCount * PAGE_SIZE, isShared));
   for (let i = 0; i < halves.length; i += PAGE_WORDS * 2) halves[i] = 0;
   return halves;
 }

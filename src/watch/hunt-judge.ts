@@ -1,7 +1,7 @@
 // Who takes in a hunt's captures and judges them: this thread for heaps of usual size, a thread of its own for large ones,
 // so that a capture is compared while the next one is made. The same report either way.
 //
-// Graphs go to the thread without a copy: their columns are transferred, and are gone here.
+// Graphs go to the thread without a copy: their columns are shared, or transferred and gone here.
 
 import { Worker } from 'node:worker_threads';
 import { assert } from '../base/assert.ts';
@@ -9,8 +9,8 @@ import type { HeapGraph } from '../graph/heap-graph.ts';
 import { EvidenceCollector, type RssSample } from '../report/evidence.ts';
 import type { HuntReport } from '../report/schemas.ts';
 import { judgeHunt } from '../report/verdict.ts';
+import { workerFileOf } from '../threads/worker-file.ts';
 import type { JudgeAnswer, JudgeRequest } from './judge-worker.ts';
-import { workerFileOf } from './worker-file.ts';
 
 /** Smaller heaps are compared within the time between two captures, and a thread takes some 40 MB. */
 export const LARGE_HEAP_NODES = 2_000_000;
@@ -94,11 +94,12 @@ export function startJudgeThread(): HuntJudge {
   };
 }
 
-/** The storage of all columns of a graph and of its parts. */
+/** The storage of all columns of a graph and of its parts that is not shared. */
 function buffersOf(value: object, into = new Set<ArrayBuffer>()): ArrayBuffer[] {
   for (const each of Object.values(value)) {
-    if (ArrayBuffer.isView(each)) into.add(each.buffer as ArrayBuffer);
-    else if (typeof each === 'object' && each !== null && !Array.isArray(each))
+    if (ArrayBuffer.isView(each)) {
+      if (each.buffer instanceof ArrayBuffer) into.add(each.buffer);
+    } else if (typeof each === 'object' && each !== null && !Array.isArray(each))
       buffersOf(each, into);
   }
   return [...into];

@@ -6,6 +6,7 @@ import { assert } from '../base/assert.ts';
 import type { HeapGraph } from '../graph/heap-graph.ts';
 import type { RssSample } from '../report/evidence.ts';
 import type { HuntReport } from '../report/schemas.ts';
+import { collectGarbage } from '../threads/collect-garbage.ts';
 import { makeJudge } from './hunt-judge.ts';
 
 export type JudgeRequest =
@@ -27,6 +28,8 @@ const answer = (report?: HuntReport): void => port.postMessage({ report } satisf
 port.on('message', async (request: JudgeRequest) => {
   if (request.kind === 'add') {
     await judge.add(request.graph);
+    // The graph before it.
+    collectGarbage();
     answer();
   } else if (request.kind === 'retry') judge.noteRetry(request.capture, request.reason);
   else if (request.kind === 'end') judge.noteEnd(request.because);

@@ -13,17 +13,18 @@ const MAX_FOLDER_DEPTH = 2;
 /** What each folder of src/ may import besides itself. */
 const importTable: Record<string, readonly string[]> = {
   base: [],
-  memory: ['base'],
+  threads: ['base'],
+  memory: ['base', 'threads'],
   graph: ['base'],
   malloc: ['base', 'memory', 'graph'],
   cpython: ['base', 'memory', 'graph'],
-  capture: ['base', 'memory', 'graph', 'malloc', 'cpython'],
+  capture: ['base', 'memory', 'threads', 'graph', 'malloc', 'cpython'],
   analysis: ['base', 'graph'],
   report: ['base', 'graph', 'analysis'],
   sql: ['base', 'graph', 'analysis', 'report'],
   remote: ['base', 'memory', 'cpython'],
   tools: ['base', 'report'],
-  watch: ['base', 'memory', 'graph', 'capture', 'analysis', 'report', 'remote', 'tools'],
+  watch: ['base', 'memory', 'threads', 'graph', 'capture', 'analysis', 'report', 'remote', 'tools'],
   gate: ['base', 'capture', 'analysis', 'report', 'remote', 'tools'],
   server: everythingBut('cli', 'server'),
   web: ['base', 'report'],
@@ -35,7 +36,7 @@ const foldersWithoutNode = ['base', 'graph', 'analysis', 'report', 'web'];
 
 function everythingBut(...folders: string[]): string[] {
   const all =
-    'base memory graph malloc cpython capture analysis report sql remote tools watch gate server web cli';
+    'base memory threads graph malloc cpython capture analysis report sql remote tools watch gate server web cli';
   return all.split(' ').filter((folder) => !folders.includes(folder));
 }
 
