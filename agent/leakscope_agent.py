@@ -24,6 +24,7 @@ _ALLOW_INCOMPLETE = 0x4000  # since 3.11
 _COROUTINE = 0x80
 _NO_SIGNAL = 0x4000  # MSG_NOSIGNAL
 _TASK_LIMIT = 20000
+_SOCKET_LIMIT = 1000
 _DEPTH_LIMIT = 100
 
 
@@ -1182,17 +1183,39 @@ def _listen_at(path):
     import os
     import _socket
 
+    _remove_dead_sockets(os.path.dirname(path))
     server = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
-    try:
-        # Of an earlier process with this pid.
-        os.unlink(path)
-    except OSError:
-        pass
-    server.bind(path)
-    os.chmod(path, 0o600)
+    unready = "%s.%d" % (path, os.getpid())
+    server.bind(unready)
+    os.chmod(unready, 0o600)
     server.listen(8)
+    # A socket of its name is one that answers. There may be one of an earlier process with this pid.
+    os.rename(unready, path)
     _listening.update(socket=server, path=path)
     _start_thread(_accept, (server, os.getpid()))
+
+
+def _remove_dead_sockets(folder):
+    """Of processes that were killed: nobody answers there."""
+    import os
+    import _socket
+
+    names = [name for name in os.listdir(folder) if name.endswith(".sock")]
+    for name in names[:_SOCKET_LIMIT]:
+        path = "%s/%s" % (folder, name)
+        caller = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+        try:
+            caller.setblocking(False)
+            caller.connect(path)
+        except ConnectionRefusedError:
+            try:
+                os.unlink(path)
+            except OSError:
+                pass
+        except OSError:
+            pass
+        finally:
+            caller.close()
 
 
 def _accept(server, pid):

@@ -3,7 +3,7 @@
 import { type Command, Option } from 'commander';
 import type { AllocationFilter } from '../analysis/allocation-filters.ts';
 import type { GroupBy } from '../analysis/allocation-groups.ts';
-import { UnsupportedError, UsageError } from '../base/errors.ts';
+import { AccessError, UnsupportedError, UsageError } from '../base/errors.ts';
 import { readSnapshotFile } from '../capture/snapshot-file.ts';
 import { writeWholeFile } from '../capture/whole-file.ts';
 import type { CaptureFacts } from '../graph/heap-graph.ts';
@@ -19,11 +19,13 @@ import { drawFlameGraph, formatSpeedscope } from '../report/flame-graph.ts';
 import { requireNodeAt } from './object-query.ts';
 import {
   addExamples,
+  addRemoteOptions,
   addTargetOptions,
   parseAddress,
   parseDuration,
   parseFileName,
   parseWholeNumber,
+  type RemoteCommandOptions,
 } from './options.ts';
 import { openPython } from './resolve-target.ts';
 import type { OutputOptions, Session } from './session.ts';
@@ -33,19 +35,25 @@ import { withTracer } from './trace-window.ts';
 
 /** Nothing can be said: as of a hunt without a verdict. */
 const TRACER_IS_OFF = 5;
+/** What the agent itself allocates is not the program's. */
+const NO_AGENT: AllocationFilter = {
+  inclusive: false,
+  file: '*leakscope_agent.py',
+  allFrames: true,
+};
 
-interface AllocationsOptions extends OutputOptions {
+interface AllocationsOptions extends OutputOptions, RemoteCommandOptions {
   by: GroupBy;
   include: AllocationFilter[];
   exclude: AllocationFilter[];
   allFrames?: boolean;
   domain?: number;
+  excludeDomain: number[];
   cumulative?: boolean;
   every?: number;
   start?: boolean;
   for: number;
   frames: number;
-  yes?: boolean;
   limit: number;
   object?: number;
   flamegraph?: string;
@@ -81,6 +89,12 @@ export function addAllocationsCommand(program: Command, session: Session): void 
       'only this domain of tracemalloc',
       parseWholeNumber(0, 2 ** 32 - 1),
     )
+    .option(
+      '--exclude-domain <number>',
+      'not this domain; may be repeated',
+      (text: string, before: number[]) => [...before, parseWholeNumber(0, 2 ** 32 - 1)(text)],
+      [],
+    )
     .option('--cumulative', 'count an allocation for every line (file) of its traceback')
     .option(
       '--every <duration>',
@@ -95,7 +109,6 @@ export function addAllocationsCommand(program: Command, session: Session): void 
       parseWholeNumber(1, 128),
       10,
     )
-    .option('--yes', 'with --start: do not ask')
     .option('-n, --limit <count>', 'places to list', parseWholeNumber(1, 100_000), 20)
     .option('--object <address>', 'the traceback of one object instead', parseAddress)
     .option('--flamegraph <file>', 'draw the tracebacks as an SVG', parseFileName)
@@ -107,6 +120,7 @@ export function addAllocationsCommand(program: Command, session: Session): void 
         ? listAllocations(target, later, options, session)
         : showAllocation(target, later, options.object, options, session);
     });
+  addRemoteOptions(command, '--start');
   addTargetOptions(command);
   addExamples(command, [
     'leakscope allocations 4242',
@@ -126,12 +140,14 @@ const addFilter =
     return [...before, { inclusive, file, line }];
   };
 
-/** A domain that is wanted is a condition on all that is included. */
+/** A domain that is wanted is a condition on all that is included; one that is not wanted leaves out any file. */
 function filtersOf({
   include,
   exclude,
   domain,
+  excludeDomain,
   allFrames,
+  start,
 }: AllocationsOptions): AllocationFilter[] {
   const included =
     domain === undefined
@@ -140,7 +156,14 @@ function filtersOf({
           ...each,
           domain,
         }));
-  return [...included, ...exclude].map((each) => ({ ...each, allFrames: allFrames === true }));
+  const domains = excludeDomain.map((each) => ({ inclusive: false, domain: each }));
+  return [
+    ...[...included, ...exclude, ...domains].map((each) => ({
+      ...each,
+      allFrames: allFrames === true,
+    })),
+    ...(start === true ? [NO_AGENT] : []),
+  ];
 }
 
 async function listAllocations(
@@ -183,12 +206,8 @@ async function traceForAWhile(
       next: 'Write leakscope allocations PID --start --for 30s',
     });
   }
-  const seconds = options.every ?? options.for;
-  const wanted = {
-    command: 'allocations --start',
-    frames: options.frames,
-    yes: options.yes === true,
-  };
+  const wantedSeconds = options.every ?? options.for;
+  const wanted = { ...options, command: 'allocations --start' };
   const { moments, window } = await withTracer(
     target.pid,
     wanted,
@@ -196,14 +215,22 @@ async function traceForAWhile(
     async ({ objectNs }) => {
       // With a tracer of the program's own, what was there before is told apart by comparing.
       const before = objectNs === undefined ? [await loadTraces(target, session)] : [];
-      session.progress(`tracemalloc is on for ${seconds} s`);
-      await session.sleep(seconds * 1000);
+      session.progress(`tracemalloc is on for ${wantedSeconds} s; Ctrl-C ends it before`);
+      const seconds = await session.waitOrInterrupt(wantedSeconds * 1000);
       const moments = [...before, await loadTraces(target, session)];
       return { moments, window: { seconds, frames: options.frames, objectNs: objectNs ?? null } };
     },
   );
+  if (moments.at(-1)?.traces === undefined) throw switchedOff(target.pid);
   await reportMoments(moments, options, session, window);
 }
+
+const switchedOff = (pid: number): AccessError =>
+  new AccessError({
+    fact: `tracemalloc was switched off in process ${pid} before the time was over`,
+    reason: 'the program did it, or another leakscope whose own time was over',
+    next: 'Try again when that one has ended.',
+  });
 
 async function reportMoments(
   moments: readonly TracedMoment[],
