@@ -5,8 +5,9 @@ connection. `listen()` is the cooperative way, one line in a program: it waits f
 
 One JSON document per line, both ways: {"id", "op", ...} -> {"id", "ok", ...}; output of a command comes before its
 reply as {"id", "out", "stream"}. Three threads per console: one reads, one runs commands, one writes. They use the
-original functions of `_thread` where gevent has replaced them. Nothing is left when a console ends: no thread, no name in
-`__main__`, `sys.stdout` as before. Modules of the standard library that a command needed stay imported.
+original functions of `_thread` where gevent has replaced them. When a console ends there is no thread, no name in `__main__`,
+and `sys.stdout` is as before. What stays: the module of the stand-ins for it (see there), and modules of the standard library that
+a command needed.
 """
 import sys
 import _thread
@@ -21,7 +22,9 @@ _ONLY_AST = 0x400
 _DONT_IMPLY_DEDENT = 0x200
 _ALLOW_INCOMPLETE = 0x4000  # since 3.11
 _COROUTINE = 0x80
+_NO_SIGNAL = 0x4000  # MSG_NOSIGNAL
 _TASK_LIMIT = 20000
+_SOCKET_LIMIT = 1000
 _DEPTH_LIMIT = 100
 
 
@@ -43,20 +46,81 @@ _start_thread = _original("start_new_thread")
 
 # ---- What all consoles of one process share: whose output goes where.
 
+_STREAMS = "_leakscope_streams_%d" % VERSION
+# The one part that stays in the process when the last console has left, as a module of its own that nothing else of the agent
+# hangs on.
+_STREAMS_SOURCE = '''
+"""Stand-ins for sys.stdout and sys.stderr while commands of leakscope's consoles run: what a command prints goes to its
+console, everything else to where it went before.
 
-class _Routed:
-    """Stands for sys.stdout or sys.stderr while commands run: what a command prints goes to its console."""
+They are never freed, nor is this module: until Python 3.13 print(), warnings and tracebacks use sys.stdout or sys.stderr
+without holding it, in threads that may be inside for any time. There is one stand-in for each stream that was found."""
+import sys
+from _contextvars import ContextVar
+from _weakref import ref
+from posix import register_at_fork
 
-    def __init__(self, original, stream, route):
-        self._leakscope_original = original
-        self._leakscope_stream = stream
-        self._leakscope_route = route
+route = ContextVar("leakscope_route")
+active = 0
+installed = {}
+
+
+class Buffer:
+    """What sys.stdout.buffer is for a command."""
+
+    def __init__(self, stand_in):
+        self._stand_in = stand_in
+
+    def write(self, data):
+        text = bytes(data).decode("utf-8", "replace")
+        sink = route.get(None)
+        if sink is None or not sink(text, self._stand_in._leakscope_stream):
+            return self._stand_in._leakscope_original().buffer.write(data)
+        return len(data)
+
+    def flush(self):
+        self._stand_in.flush()
+
+    def __getattr__(self, name):
+        return getattr(self._stand_in._leakscope_original().buffer, name)
+
+
+class StandIn:
+    __slots__ = ("_leakscope_strong", "_leakscope_weak", "_leakscope_stream")
+
+    def __init__(self, original, stream):
+        object.__setattr__(self, "_leakscope_stream", stream)
+        self._leakscope_hold(original)
+
+    def _leakscope_hold(self, original):
+        object.__setattr__(self, "_leakscope_strong", original)
+        object.__setattr__(self, "_leakscope_weak", None)
+
+    def _leakscope_let_go(self):
+        original = self._leakscope_strong
+        try:
+            object.__setattr__(self, "_leakscope_weak", ref(original))
+        except TypeError:
+            return
+        object.__setattr__(self, "_leakscope_strong", None)
+
+    def _leakscope_original(self):
+        weak = self._leakscope_weak
+        return self._leakscope_strong if weak is None else weak()
+
+    @property
+    def __class__(self):
+        return type(self._leakscope_original())
+
+    @property
+    def buffer(self):
+        return Buffer(self) if route.get(None) is not None else self._leakscope_original().buffer
 
     def write(self, text):
-        sink = self._leakscope_route.get(None)
+        sink = route.get(None)
         if sink is not None and isinstance(text, str) and sink(text, self._leakscope_stream):
             return len(text)
-        original = self._leakscope_original
+        original = self._leakscope_original()
         return len(text) if original is None else original.write(text)
 
     def writelines(self, lines):
@@ -64,86 +128,155 @@ class _Routed:
             self.write(line)
 
     def isatty(self):
-        if self._leakscope_route.get(None) is not None or self._leakscope_original is None:
-            return False
-        return self._leakscope_original.isatty()
+        original = self._leakscope_original()
+        return route.get(None) is None and original is not None and original.isatty()
 
     def flush(self):
-        if self._leakscope_original is not None:
-            self._leakscope_original.flush()
+        original = self._leakscope_original()
+        if route.get(None) is None and original is not None:
+            original.flush()
 
     def __getattr__(self, name):
-        return getattr(self._leakscope_original, name)
+        return getattr(self._leakscope_original(), name)
+
+    def __setattr__(self, name, value):
+        setattr(self._leakscope_original(), name, value)
+
+    def __delattr__(self, name):
+        delattr(self._leakscope_original(), name)
 
     def __iter__(self):
-        return iter(self._leakscope_original)
+        return iter(self._leakscope_original())
+
+    def __repr__(self):
+        return repr(self._leakscope_original())
+
+
+# The first stands for nothing: as many references as it has, one that nobody has kept has, too.
+stand_ins = [StandIn(None, 0)]
+
+
+def begin():
+    global active
+    with lock:
+        active += 1
+        if active == 1:
+            install("stdout", 1)
+            install("stderr", 2)
+            route_logging()
+
+
+def end():
+    global active
+    with lock:
+        active -= 1
+        if active == 0:
+            uninstall()
+
+
+def install(name, stream):
+    original = getattr(sys, name, None)
+    if type(original) is StandIn:
+        # Somebody has kept it and put it back.
+        return
+    for stand_in in stand_ins[1:]:
+        if stand_in._leakscope_stream == stream and stand_in._leakscope_original() is original:
+            break
+    else:
+        stand_in = StandIn(original, stream)
+        stand_ins.append(stand_in)
+    stand_in._leakscope_hold(original)
+    installed[name] = stand_in
+    setattr(sys, name, stand_in)
+
+
+def uninstall():
+    for name in ("stdout", "stderr"):
+        stand_in = installed.pop(name, None)
+        # The program may have replaced it meanwhile: then it is its own.
+        if stand_in is not None and getattr(sys, name, None) is stand_in:
+            setattr(sys, name, stand_in._leakscope_original())
+    del stand_in
+    for i in range(1, len(stand_ins)):
+        # Who has kept one (contextlib.redirect_stdout) may put it back.
+        if sys.getrefcount(stand_ins[i]) == sys.getrefcount(stand_ins[0]):
+            stand_ins[i]._leakscope_let_go()
+    logger_class, ours, before = installed.pop("logging", (None, None, None))
+    if logger_class is not None and logger_class.__dict__.get("callHandlers") is ours:
+        logger_class.callHandlers = before
+
+
+def route_logging():
+    """Handlers keep the stream that they began with: records of a command are taken before they reach one."""
+    logging = sys.modules.get("logging")
+    logger_class = getattr(logging, "Logger", None)
+    before = logger_class.__dict__.get("callHandlers") if isinstance(logger_class, type) else None
+    if before is None:
+        return
+
+    def callHandlers(self, record):
+        sink = route.get(None)
+        if sink is not None:
+            try:
+                text = "%s:%s:%s" % (record.levelname, record.name, record.getMessage())
+                if record.exc_info:
+                    text += chr(10) + logging.Formatter().formatException(record.exc_info)
+            except Exception:
+                return before(self, record)
+            if sink(text + chr(10), 2):
+                return None
+        return before(self, record)
+
+    installed["logging"] = (logger_class, callHandlers, before)
+    logger_class.callHandlers = callHandlers
+
+
+def leave_child():
+    """A process that is forked while a console is open has none of it: its threads are the parent's."""
+    global active, lock
+    lock = allocate_lock()
+    active = 0
+    uninstall()
+    shared = sys.modules.pop(shared_name, None)
+    if shared is not None:
+        shared.state.forget()
+
+
+register_at_fork(after_in_child=leave_child)
+'''
+
+
+def _streams():
+    """The module that routes output; made by the first console of a process."""
+    module = sys.modules.get(_STREAMS)
+    if module is None:
+        made = type(sys)(_STREAMS)
+        made.__dict__.update(
+            lock=_allocate_lock(), allocate_lock=_allocate_lock, shared_name=_SHARED
+        )
+        exec(compile(_STREAMS_SOURCE, "leakscope_agent.py", "exec"), made.__dict__)
+        module = sys.modules.setdefault(_STREAMS, made)
+    return module
 
 
 class _Shared:
     def __init__(self, pid):
-        from _contextvars import ContextVar
-
         self.pid = pid
         self.lock = _allocate_lock()
         self.closed = False
         self.users = 0
-        self.active = 0
-        self.route = ContextVar("leakscope_route")
-        self.sockets = []
+        self.consoles = []
         self.threads = set()
-        self.streams = None
-        self.logger_class = None
 
-    def begin_output(self):
-        with self.lock:
-            self.active += 1
-            if self.active > 1:
-                return
-            self.streams = (_Routed(sys.stdout, 1, self.route), _Routed(sys.stderr, 2, self.route))
-            sys.stdout, sys.stderr = self.streams
-            self._route_logging()
-
-    def end_output(self):
-        with self.lock:
-            self.active -= 1
-            if self.active > 0 or self.streams is None:
-                return
-            out, err = self.streams
-            self.streams = None
-            # The program may have replaced them meanwhile: then they are its own.
-            if sys.stdout is out:
-                sys.stdout = out._leakscope_original
-            if sys.stderr is err:
-                sys.stderr = err._leakscope_original
-            if self.logger_class is not None:
-                logger_class, ours, before = self.logger_class
-                self.logger_class = None
-                if logger_class.__dict__.get("callHandlers") is ours:
-                    logger_class.callHandlers = before
-
-    def _route_logging(self):
-        """Handlers keep the stream that they began with: records of a command are taken before they reach one."""
-        logging = sys.modules.get("logging")
-        logger_class = getattr(logging, "Logger", None)
-        if logger_class is None:
-            return
-        before = logger_class.__dict__.get("callHandlers")
-        if before is None:
-            return
-        route = self.route
-
-        def callHandlers(self, record):
-            sink = route.get(None)
-            if sink is not None:
-                text = "%s:%s:%s" % (record.levelname, record.name, record.getMessage())
-                if record.exc_info:
-                    text += "\n" + logging.Formatter().formatException(record.exc_info)
-                if sink(text + "\n", 2):
-                    return None
-            return before(self, record)
-
-        logger_class.callHandlers = callHandlers
-        self.logger_class = (logger_class, callHandlers, before)
+    def forget(self):
+        """In a forked child: these connections are the parent's."""
+        for console in self.consoles:
+            console.closed = True
+            console.worker = None
+            try:
+                console.sock.close()
+            except OSError:
+                pass
 
 
 def _join_shared(pid):
@@ -154,28 +287,14 @@ def _join_shared(pid):
         module = sys.modules.setdefault(_SHARED, module)
         state = module.state
         if state.pid != pid:
-            # We are in a forked child: those threads are the parent's, and so are these connections.
+            # We are in a child that was forked without telling Python.
             sys.modules.pop(_SHARED, None)
-            _forget_inherited(state)
+            state.forget()
             continue
         with state.lock:
             if not state.closed:
                 state.users += 1
                 return state
-
-
-def _forget_inherited(state):
-    if state.streams is not None:
-        out, err = state.streams
-        if sys.stdout is out:
-            sys.stdout = out._leakscope_original
-        if sys.stderr is err:
-            sys.stderr = err._leakscope_original
-    for sock in state.sockets:
-        try:
-            sock.close()
-        except OSError:
-            pass
 
 
 def _leave_shared(state):
@@ -212,25 +331,29 @@ class _Console:
         from _queue import SimpleQueue
 
         self.sock = sock
+        self.streams = _streams()
         self.shared = _join_shared(pid)
-        self.shared.sockets.append(sock)
+        self.shared.consoles.append(self)
         self.lock = _allocate_lock()
         self.inbox = SimpleQueue()
         self.outbox = SimpleQueue()
         self.queued = 0
         self.dropped = 0
         self.closed = False
+        # Numbers of requests: the one that is worked on, and the same while it may be interrupted.
+        self.request = None
         self.running = None
         self.awaiting = None
         self.worker = None
         self.ended = _allocate_lock()
         self.sent = _allocate_lock()
         self.inputs = 0
-        self.started_tracer = False
+        self.tracer = None
         self.names = _Names(__name__="__console__", __builtins__=__builtins__)
         self.names.update(
             exit=_leave, quit=_leave, input=_no_input, breakpoint=_no_breakpoint, help=_plain_help
         )
+        self.unused_names = sys.getrefcount(self.names)
 
     # -- threads
 
@@ -256,10 +379,10 @@ class _Console:
             self.outbox.put(None)
             self.sent.acquire(True, 5)
             self._stop_tracer()
-            self.shared.sockets.remove(self.sock)
+            self.shared.consoles.remove(self)
             self.shared.threads.discard(me)
             self._forget_sources()
-            self.names.clear()
+            self._forget_names()
             _leave_shared(self.shared)
             # Last of all: by this leakscope knows that nothing is left.
             _shut(self.sock)
@@ -315,6 +438,7 @@ class _Console:
                 self._send(reply)
         finally:
             self.worker = None
+            _forget_thread(me)
             self.shared.threads.discard(me)
             self.ended.release()
 
@@ -338,7 +462,8 @@ class _Console:
                 data = self.outbox.get()
                 if data is None:
                     return
-                self.sock.sendall(data)
+                # A program may have the default action for SIGPIPE: the end of leakscope must not be its own.
+                self.sock.sendall(data, _NO_SIGNAL)
                 with self.lock:
                     self.queued -= len(data)
         except OSError:
@@ -356,9 +481,10 @@ class _Console:
         self.outbox.put(data)
 
     def _print(self, text, stream):
-        """Never waits: the caller may be the program's event loop. False if the console is gone."""
+        """Never waits: the caller may be the program's event loop. False if the console is gone; a command that is not over
+        yet then prints nowhere."""
         if self.closed:
-            return False
+            return self.worker == _get_ident()
         if self.queued > _MAX_QUEUED:
             self.dropped += len(text)
             return True
@@ -366,7 +492,7 @@ class _Console:
             text = "[%d characters were dropped]\n%s" % (self.dropped, text)
             self.dropped = 0
         for at in range(0, len(text), _MAX_TEXT):
-            self._send({"id": self.running, "out": text[at : at + _MAX_TEXT], "stream": stream})
+            self._send({"id": self.request, "out": text[at : at + _MAX_TEXT], "stream": stream})
         return True
 
     def _interrupt(self, of):
@@ -389,12 +515,17 @@ class _Console:
     # -- operations
 
     def _perform(self, request, reply):
-        with self.lock:
-            self.running = request.get("id")
+        self.request = request.get("id")
         operation = _OPERATIONS.get(request["op"])
         if operation is None:
             raise _Refused("this agent does not know the operation %r" % request["op"])
+        if request["op"] not in _UNINTERRUPTED:
+            self._allow_interrupts()
         operation(self, request, reply)
+
+    def _allow_interrupts(self):
+        with self.lock:
+            self.running = self.request
 
     def run(self, request, reply):
         source = request["code"]
@@ -405,10 +536,15 @@ class _Console:
         self.inputs += 1
         name = "<console %d-%d>" % (id(self) >> 4 & 0xFFFF, self.inputs)
         self._remember_source(name, source)
-        token = self.shared.route.set(self._print)
-        self.shared.begin_output()
+        token = self.streams.route.set(self._print)
+        self.streams.begin()
         try:
-            self._run_source(source, name, reply)
+            # An interrupt must not hit the two lines above, nor those at the end.
+            try:
+                self._allow_interrupts()
+                self._run_source(source, name, reply)
+            finally:
+                self._settle()
         except _Exit as leaving:
             reply["exit"] = leaving.args[0]
         except SystemExit as leaving:
@@ -416,8 +552,8 @@ class _Console:
         except BaseException as error:
             reply["failed"] = _format_failure(error)
         finally:
-            self.shared.end_output()
-            self.shared.route.reset(token)
+            self.streams.end()
+            self.streams.route.reset(token)
 
     def _run_source(self, source, name, reply):
         import _ast
@@ -430,6 +566,8 @@ class _Console:
             self._evaluate(compile(tree, name, "exec", _AWAIT, True))
         if last is not None:
             value = self._evaluate(compile(last, name, "eval", _AWAIT, True))
+            if value is _leave:
+                value()
             if value is not None:
                 self.names["_"] = value
                 reply["value"] = _limited(repr(value))
@@ -445,17 +583,19 @@ class _Console:
         loops = _running_loops()
         if not loops:
             return asyncio.run(coroutine)
-        future = asyncio.run_coroutine_threadsafe(coroutine, loops[0])
         done = _allocate_lock()
         done.acquire()
-        future.add_done_callback(lambda _: done.release())
-        with self.lock:
-            self.awaiting = future
+        future = asyncio.run_coroutine_threadsafe(coroutine, loops[0])
         try:
+            future.add_done_callback(lambda _: done.release())
+            with self.lock:
+                self.awaiting = future
             done.acquire()
         finally:
             with self.lock:
                 self.awaiting = None
+            # Interrupted before it could be waited for.
+            future.cancel()
         if future.cancelled():
             raise KeyboardInterrupt("the awaited coroutine was cancelled")
         return future.result()
@@ -471,6 +611,19 @@ class _Console:
         if linecache is not None:
             for number in range(1, self.inputs + 1):
                 linecache.cache.pop("<console %d-%d>" % (id(self) >> 4 & 0xFFFF, number), None)
+
+    def _forget_names(self):
+        """Functions and coroutines that a command has given to the program need these names for as long as it has them."""
+        exec("def _(): pass", self.names)
+        kept_here = sys.getrefcount(self.names["_"])
+        own = 0
+        for name in list(self.names):
+            if type(self.names[name]) is not type(_original):
+                continue
+            if sys.getrefcount(self.names[name]) == kept_here:
+                own += self.names[name].__globals__ is self.names
+        if sys.getrefcount(self.names) == self.unused_names + own:
+            self.names.clear()
 
     def complete(self, request, reply):
         import re
@@ -549,7 +702,7 @@ class _Console:
         """The object at an address, if it is still one: looked for among those that the collector knows and what they
         refer to, so that no memory is taken for an object."""
         found = _find_object(int(request["address"]))
-        if found is None:
+        if not found:
             raise _Refused(
                 "there is no such object now: it was freed, or nothing that the collector knows refers to it"
             )
@@ -575,8 +728,7 @@ class _Console:
         if action == "start":
             if not tracemalloc.is_tracing():
                 before = _nanoseconds_per_object()
-                tracemalloc.start(int(request.get("frames", 1)))
-                self.started_tracer = True
+                self.tracer = _Tracer(int(request.get("frames", 1)))
                 reply["objectNs"] = [before, _nanoseconds_per_object()]
         elif action == "stop":
             self._stop_tracer()
@@ -592,16 +744,15 @@ class _Console:
         )
 
     def _stop_tracer(self):
-        if self.started_tracer:
-            import tracemalloc
-
-            self.started_tracer = False
-            tracemalloc.stop()
+        tracer, self.tracer = self.tracer, None
+        if tracer is not None:
+            tracer.stop()
 
     def ping(self, request, reply):
         pass
 
 
+_UNINTERRUPTED = frozenset(("run", "cancel", "tracemalloc", "ping"))
 _OPERATIONS = {
     "run": _Console.run,
     "complete": _Console.complete,
@@ -616,11 +767,61 @@ _OPERATIONS = {
 }
 
 
+class _Tracer:
+    """tracemalloc, which until 3.12.8 and 3.13.1 must not be stopped while another thread, without the interpreter's lock, is
+    inside of its hook for raw memory (zlib and bz2 allocate so): that would write through a null pointer. So the hook is
+    taken out before, and who is inside gets time to leave it."""
+
+    def __init__(self, frames):
+        import tracemalloc
+
+        self.before = self.hooked = None
+        if sys.version_info < (3, 12, 9) or (3, 13) <= sys.version_info < (3, 13, 2):
+            self.before = self._raw_allocator()
+        tracemalloc.start(frames)
+        if self.before is not None:
+            self.hooked = self._raw_allocator()
+
+    def _raw_allocator(self):
+        """ctx, malloc, calloc, realloc, free; None without ctypes."""
+        try:
+            from ctypes import byref, c_void_p, pythonapi
+        except ImportError:
+            return None
+        allocator = (c_void_p * 5)()
+        pythonapi.PyMem_GetAllocator(0, byref(allocator))
+        return allocator
+
+    def stop(self):
+        import time
+        import tracemalloc
+
+        if self.hooked is not None and list(self._raw_allocator()) == list(self.hooked):
+            from ctypes import byref, pythonapi
+
+            # Python's own functions have no ctx; a thread may have read the hook and not its ctx yet.
+            if self.before[0] is None:
+                self.before[0] = self.hooked[0]
+            pythonapi.PyMem_SetAllocator(0, byref(self.before))
+            for _ in range(10 + len(sys._current_frames())):
+                time.sleep(0.01)
+        tracemalloc.stop()
+
+
 # ---- Names that a console has of its own, because Python's would use the program's terminal.
 
 
-def _leave(code=None):
-    raise _Exit(code if isinstance(code, int) else None)
+class _Leave:
+    """exit and quit; without parentheses, too."""
+
+    def __call__(self, code=None):
+        raise _Exit(code if isinstance(code, int) else None)
+
+    def __repr__(self):
+        return "exit() leaves the console; the program runs on"
+
+
+_leave = _Leave()
 
 
 def _no_input(prompt=""):
@@ -638,6 +839,15 @@ def _plain_help(thing):
 
 
 # ---- Helpers.
+
+
+def _forget_thread(ident):
+    """Logging makes an entry for each thread that threading does not know; before 3.13 it stays there for ever."""
+    threading = sys.modules.get("threading")
+    dummy = getattr(threading, "_DummyThread", None)
+    if dummy is not None and isinstance(threading._active.get(ident), dummy):
+        # Without its lock, which may be gevent's: this is one step.
+        threading._active.pop(ident, None)
 
 
 def _is_incomplete(source):
@@ -711,7 +921,8 @@ def _attributes_of(names, path):
         return []
 
 
-_LOOP_FUNCTIONS = frozenset(("run_forever", "run_until_complete", "run", "_run_once"))
+_LOOP_FUNCTIONS = frozenset(("run_forever", "run_until_complete", "run"))
+_LOOP_MODULES = frozenset(("asyncio", "uvloop"))
 
 
 def _nanoseconds_per_object():
@@ -746,8 +957,12 @@ def _running_loops():
         depth = 0
         while frame is not None and depth < 1000:
             code = frame.f_code
-            if code.co_name in _LOOP_FUNCTIONS and {"self", "loop"} & set(code.co_varnames):
-                for name in ("self", "loop"):
+            # No others: before 3.13, whoever looks at a frame's variables makes it keep them.
+            is_of_loop = code.co_name in _LOOP_FUNCTIONS and (
+                frame.f_globals.get("__name__", "").partition(".")[0] in _LOOP_MODULES
+            )
+            if is_of_loop:
+                for name in {"self", "loop"} & set(code.co_varnames):
                     value = frame.f_locals.get(name)
                     add(value)
                     if hasattr(type(value), "get_loop") and code.co_name == "run":
@@ -755,9 +970,7 @@ def _running_loops():
             frame = frame.f_back
             depth += 1
     if not found:
-        import gc
-
-        for value in gc.get_objects():
+        for value in _find_loops(base):
             add(value)
     return found
 
@@ -805,21 +1018,56 @@ def _describe_task(task, loop_number):
     }
 
 
-def _find_object(address):
-    import gc
+_CHUNK = 50000
 
-    known = gc.get_objects()
-    for value in known:
-        if id(value) == address:
-            return [value]
-    ours = id(known)
-    for value in known:
-        if id(value) == ours:
-            continue
-        for referent in gc.get_referents(value):
-            if id(referent) == address:
-                return [referent]
-    return None
+
+def _all_objects(first=0, count=None):
+    """What the collector knows, for one call of a C function that takes all of it: other threads then run neither while the
+    list is made nor while it is there. Until Python 3.13, tuple() in a thread fails with a SystemError if somebody else has a
+    reference to the tuple that it is making."""
+    from gc import get_objects
+    from itertools import chain, islice, starmap
+
+    objects = chain.from_iterable(starmap(get_objects, ((),)))
+    if count is None:
+        return objects
+    # The second part gives nothing and takes the rest.
+    return chain(islice(objects, first, first + count), islice(objects, sys.maxsize, None))
+
+
+def _find_object(address):
+    """A list with the object at `address`, or an empty one. It is taken while a list that holds it is there."""
+    from gc import get_referents
+    from itertools import chain
+
+    try:
+        from _ctypes import PyObj_FromPtr
+    except ImportError:
+        raise _Refused("this Python has no _ctypes, which it takes to get at an object by its address")
+    found = list(map(PyObj_FromPtr, filter(address.__eq__, map(id, _all_objects()))))
+    first = 0
+    count = sum(map(bool, map(id, _all_objects())))
+    while not found and first < count:
+        # In parts, so that no thread waits for long.
+        referents = chain.from_iterable(map(get_referents, _all_objects(first, _CHUNK)))
+        found = list(map(PyObj_FromPtr, filter(address.__eq__, map(id, referents))))
+        first += _CHUNK
+    return found[:1]
+
+
+def _find_loops(base):
+    """Objects of the collector's whose type is derived from `base`: types that are not are left out by their names."""
+    from itertools import chain, groupby, starmap
+
+    others = dict.fromkeys(
+        kind for kind in set(map(type, _all_objects())) if base not in type.mro(kind)
+    )
+    runs = groupby(chain(_all_objects(), (None,)), type)
+    return [
+        value
+        for value in list(chain.from_iterable(filter(None, starmap(others.get, runs))))
+        if base in type(value).__mro__
+    ]
 
 
 def _shut(sock):
@@ -935,17 +1183,39 @@ def _listen_at(path):
     import os
     import _socket
 
+    _remove_dead_sockets(os.path.dirname(path))
     server = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
-    try:
-        # Of an earlier process with this pid.
-        os.unlink(path)
-    except OSError:
-        pass
-    server.bind(path)
-    os.chmod(path, 0o600)
+    unready = "%s.%d" % (path, os.getpid())
+    server.bind(unready)
+    os.chmod(unready, 0o600)
     server.listen(8)
+    # A socket of its name is one that answers. There may be one of an earlier process with this pid.
+    os.rename(unready, path)
     _listening.update(socket=server, path=path)
     _start_thread(_accept, (server, os.getpid()))
+
+
+def _remove_dead_sockets(folder):
+    """Of processes that were killed: nobody answers there."""
+    import os
+    import _socket
+
+    names = [name for name in os.listdir(folder) if name.endswith(".sock")]
+    for name in names[:_SOCKET_LIMIT]:
+        path = "%s/%s" % (folder, name)
+        caller = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+        try:
+            caller.setblocking(False)
+            caller.connect(path)
+        except ConnectionRefusedError:
+            try:
+                os.unlink(path)
+            except OSError:
+                pass
+        except OSError:
+            pass
+        finally:
+            caller.close()
 
 
 def _accept(server, pid):

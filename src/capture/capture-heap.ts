@@ -147,6 +147,11 @@ export class LiveCapture {
     }
   }
 
+  /** Whether tracemalloc is on now; undefined where only a copy, or the program itself, could tell. */
+  isTracing(): boolean | undefined {
+    return findIsTracing(this.target.memory, this.location);
+  }
+
   /**
    * What tracemalloc has recorded, without the objects of the heap; stops the target for the copy, and not at all if the
    * tracer is off. Throws as `capture`.

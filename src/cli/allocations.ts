@@ -3,7 +3,7 @@
 import { type Command, Option } from 'commander';
 import type { AllocationFilter } from '../analysis/allocation-filters.ts';
 import type { GroupBy } from '../analysis/allocation-groups.ts';
-import { UnsupportedError, UsageError } from '../base/errors.ts';
+import { AccessError, UnsupportedError, UsageError } from '../base/errors.ts';
 import { readTraceFile } from '../capture/graph-file.ts';
 import { writeWholeFile } from '../capture/whole-file.ts';
 import type { CaptureFacts } from '../graph/heap-graph.ts';
@@ -19,11 +19,13 @@ import { drawFlameGraph, formatSpeedscope } from '../report/flame-graph.ts';
 import { requireNodeAt } from './object-query.ts';
 import {
   addExamples,
+  addRemoteOptions,
   addTargetOptions,
   parseAddress,
   parseDuration,
   parseFileName,
   parseWholeNumber,
+  type RemoteCommandOptions,
 } from './options.ts';
 import { openPython } from './resolve-target.ts';
 import type { OutputOptions, Session } from './session.ts';
@@ -40,19 +42,25 @@ import { withTracer } from './trace-window.ts';
 
 /** Nothing can be said: as of a hunt without a verdict. */
 const TRACER_IS_OFF = 5;
+/** What the agent itself allocates is not the program's. */
+const NO_AGENT: AllocationFilter = {
+  inclusive: false,
+  file: '*leakscope_agent.py',
+  allFrames: true,
+};
 
-interface AllocationsOptions extends OutputOptions {
+interface AllocationsOptions extends OutputOptions, RemoteCommandOptions {
   by: GroupBy;
   include: AllocationFilter[];
   exclude: AllocationFilter[];
   allFrames?: boolean;
   domain?: number;
+  excludeDomain: number[];
   cumulative?: boolean;
   every?: number;
   start?: boolean;
   for: number;
   frames: number;
-  yes?: boolean;
   limit: number;
   object?: number;
   flamegraph?: string;
@@ -88,6 +96,12 @@ export function addAllocationsCommand(program: Command, session: Session): void 
       'only this domain of tracemalloc',
       parseWholeNumber(0, 2 ** 32 - 1),
     )
+    .option(
+      '--exclude-domain <number>',
+      'not this domain; may be repeated',
+      (text: string, before: number[]) => [...before, parseWholeNumber(0, 2 ** 32 - 1)(text)],
+      [],
+    )
     .option('--cumulative', 'count an allocation for every line (file) of its traceback')
     .option(
       '--every <duration>',
@@ -102,7 +116,6 @@ export function addAllocationsCommand(program: Command, session: Session): void 
       parseWholeNumber(1, 128),
       10,
     )
-    .option('--yes', 'with --start: do not ask')
     .option('-n, --limit <count>', 'places to list', parseWholeNumber(1, 100_000), 20)
     .option('--object <address>', 'the traceback of one object instead', parseAddress)
     .option('--flamegraph <file>', 'draw the tracebacks as an SVG', parseFileName)
@@ -114,6 +127,7 @@ export function addAllocationsCommand(program: Command, session: Session): void 
         ? listAllocations(target, later, options, session)
         : showAllocation(target, later, options.object, options, session);
     });
+  addRemoteOptions(command, '--start');
   addTargetOptions(command);
   addExamples(command, [
     'leakscope allocations 4242',
@@ -133,12 +147,14 @@ const addFilter =
     return [...before, { inclusive, file, line }];
   };
 
-/** A domain that is wanted is a condition on all that is included. */
+/** A domain that is wanted is a condition on all that is included; one that is not wanted leaves out any file. */
 function filtersOf({
   include,
   exclude,
   domain,
+  excludeDomain,
   allFrames,
+  start,
 }: AllocationsOptions): AllocationFilter[] {
   const included =
     domain === undefined
@@ -147,7 +163,14 @@ function filtersOf({
           ...each,
           domain,
         }));
-  return [...included, ...exclude].map((each) => ({ ...each, allFrames: allFrames === true }));
+  const domains = excludeDomain.map((each) => ({ inclusive: false, domain: each }));
+  return [
+    ...[...included, ...exclude, ...domains].map((each) => ({
+      ...each,
+      allFrames: allFrames === true,
+    })),
+    ...(start === true ? [NO_AGENT] : []),
+  ];
 }
 
 async function listAllocations(
@@ -190,12 +213,8 @@ async function traceForAWhile(
       next: 'Write leakscope allocations PID --start --for 30s',
     });
   }
-  const seconds = options.every ?? options.for;
-  const wanted = {
-    command: 'allocations --start',
-    frames: options.frames,
-    yes: options.yes === true,
-  };
+  const wantedSeconds = options.every ?? options.for;
+  const wanted = { ...options, command: 'allocations --start' };
   const { moments, window } = await withTracer(
     target.pid,
     wanted,
@@ -203,14 +222,22 @@ async function traceForAWhile(
     async ({ objectNs }) => {
       // With a tracer of the program's own, what was there before is told apart by comparing.
       const before = objectNs === undefined ? [await loadTraces(target, session)] : [];
-      session.progress(`tracemalloc is on for ${seconds} s`);
-      await session.sleep(seconds * 1000);
+      session.progress(`tracemalloc is on for ${wantedSeconds} s; Ctrl-C ends it before`);
+      const seconds = await session.waitOrInterrupt(wantedSeconds * 1000);
       const moments = [...before, await loadTraces(target, session)];
       return { moments, window: { seconds, frames: options.frames, objectNs: objectNs ?? null } };
     },
   );
+  if (moments.at(-1)?.traces === undefined) throw switchedOff(target.pid);
   await reportMoments(moments, options, session, window);
 }
+
+const switchedOff = (pid: number): AccessError =>
+  new AccessError({
+    fact: `tracemalloc was switched off in process ${pid} before the time was over`,
+    reason: 'the program did it, or another leakscope whose own time was over',
+    next: 'Try again when that one has ended.',
+  });
 
 async function reportMoments(
   moments: readonly TracedMoment[],

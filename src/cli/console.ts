@@ -4,27 +4,31 @@
 import type { Command } from 'commander';
 import { UsageError } from '../base/errors.ts';
 import { formatNumberOf, sanitizeText } from '../base/format.ts';
-import { hasCooperativeAgent, openRemote } from '../remote/open-remote.ts';
+import { openRemote } from '../remote/open-remote.ts';
 import { AgentError, type RemoteSession, type Reply } from '../remote/remote-session.ts';
 import type { ConsoleReport } from '../report/console-schema.ts';
 import { askConsent } from './consent.ts';
 import { openConsoleCommands } from './console-commands.ts';
 import { runInteractive } from './console-repl.ts';
 import { formatTraceback, printTo } from './console-text.ts';
-import { addExamples, addOutputOptions, parseDuration } from './options.ts';
+import {
+  addExamples,
+  addOutputOptions,
+  addRemoteOptions,
+  type RemoteCommandOptions,
+} from './options.ts';
 import { nameChildren } from './resolve-target.ts';
-import type { OutputOptions, Session } from './session.ts';
+import { INTERRUPTED, type OutputOptions, type Session } from './session.ts';
 import { parsePid } from './target.ts';
 
-interface ConsoleOptions extends OutputOptions {
+interface ConsoleOptions extends OutputOptions, RemoteCommandOptions {
   code?: string;
-  yes?: boolean;
-  nudge?: boolean;
-  timeout: number;
 }
 
 const RAISED = 1;
 const MAX_STDIN_BYTES = 8 << 20;
+/** How long an interrupted command may take to end. */
+const STOP_MS = 1000;
 
 export function addConsoleCommand(program: Command, session: Session): void {
   const command = program
@@ -34,16 +38,11 @@ export function addConsoleCommand(program: Command, session: Session): void {
     )
     .argument('<pid>', 'a running Python process')
     .option('-c, --code <code>', 'run this code (or % command), print what it gives, and leave')
-    .option('--yes', 'do not ask before code is run in the process')
-    .option(
-      '--nudge',
-      'wake a main thread that waits, by a SIGINT that is made harmless before (3.12 and later)',
-    )
-    .option('--timeout <duration>', 'how long the process may take to come by', parseDuration, 10)
     .action((pid: string, options: ConsoleOptions) => {
       session.useOutput(options);
       return runConsole(parsePid(pid), options, session);
     });
+  addRemoteOptions(command);
   addOutputOptions(command);
   addExamples(command, [
     'leakscope console 4242',
@@ -56,7 +55,7 @@ export function addConsoleCommand(program: Command, session: Session): void {
     `
 This is one of the commands that change the process. It stops it for some milliseconds and writes about 300 bytes to its
 memory: one call, which starts a thread. The thread connects to a socket that only you and the process can open, and runs
-what you type. At the end the thread, the socket and the bytes are gone. If the process does not come by in time, the
+what you type. At the end the thread, the socket and the bytes are gone (see docs/design.md for what stays). If the process does not come by in time, the
 call is taken back. --nudge: during some 300 ms a real Ctrl-C for the program is lost. A program that was started with leakscope run -- CMD has the thread already: nothing is written then.
 
 Exit code: 0, or ${RAISED} if the code raised an exception; 2 wrong arguments, 3 refused or not run in time, 4 unsupported.`,
@@ -72,8 +71,7 @@ async function runConsole(pid: number, options: ConsoleOptions, session: Session
       next: 'Give the code with -c, or on stdin.',
     });
   }
-  const isCooperative = await hasCooperativeAgent(pid);
-  if (!isCooperative && options.yes !== true)
+  if (options.yes !== true)
     await askConsent({ pid, command: 'console', what: 'until you leave' }, session);
   const code = isInteractive ? undefined : (options.code ?? (await readStdin()));
   const remote = await openRemote(pid, {
@@ -91,9 +89,7 @@ async function runConsole(pid: number, options: ConsoleOptions, session: Session
     if (code === undefined) commandCount = await runInteractive(remote, session);
     else await runCode(code, remote, session);
   } finally {
-    const isTidy = await remote.close();
-    if (code === undefined || process.stderr.isTTY)
-      sayGoodbye(remote, commandCount, isTidy, session);
+    sayGoodbye(remote, commandCount, await remote.close(), session);
   }
 }
 
@@ -147,11 +143,33 @@ async function runCode(code: string, remote: RemoteSession, session: Session): P
       },
     },
   );
-  const onAbort = () => void remote.interrupt(id).catch(() => {});
-  session.signal.addEventListener('abort', onAbort);
-  const result = await reply.finally(() => session.signal.removeEventListener('abort', onAbort));
+  const result = await untilInterrupted(reply, () => remote.interrupt(id), session);
+  if (result === undefined) return;
   const latencyMs = performance.now() - startedAt;
   printResult(result, { printed, latencyMs, remote }, session);
+}
+
+/** The reply; undefined if the user has interrupted the command and it does not end. */
+async function untilInterrupted(
+  reply: Promise<Reply>,
+  interrupt: () => Promise<boolean>,
+  session: Session,
+): Promise<Reply | undefined> {
+  let timer: NodeJS.Timeout | undefined;
+  let forget = () => {};
+  const isStuck = new Promise<undefined>((resolve) => {
+    forget = session.onInterrupt(() => {
+      session.exitCode = INTERRUPTED;
+      interrupt().catch(() => {});
+      timer = setTimeout(() => resolve(undefined), STOP_MS);
+    });
+  });
+  const result = await Promise.race([reply, isStuck]).finally(() => {
+    clearTimeout(timer);
+    forget();
+  });
+  if (result === undefined) reply.catch(() => {});
+  return result;
 }
 
 function printResult(
@@ -161,7 +179,7 @@ function printResult(
 ): void {
   const value = typeof result.value === 'string' ? result.value : null;
   const failed = typeof result.failed === 'string' ? result.failed : null;
-  if (failed !== null) session.exitCode = RAISED;
+  if (failed !== null && session.exitCode !== INTERRUPTED) session.exitCode = RAISED;
   if (typeof result.exit === 'number') session.exitCode = result.exit & 0xff;
   const { pid, python, how } = run.remote;
   if (session.json) {
@@ -186,6 +204,6 @@ function sayGoodbye(
   session.note(
     isTidy
       ? `${did}; its threads there have ended and nothing is left`
-      : `${did}; a command still runs there: it was interrupted and ends with its next line of Python`,
+      : `${did}; one still runs there, in C code that cannot be interrupted: it ends when that returns, and its thread with it`,
   );
 }

@@ -7,21 +7,27 @@ import { formatHunt } from '../report/hunt-text.ts';
 import type { HuntReport } from '../report/schemas.ts';
 import { huntProcess } from '../watch/hunt.ts';
 import { huntFiles } from '../watch/hunt-files.ts';
-import { addExamples, addTargetOptions, parseDuration, parseWholeNumber } from './options.ts';
+import {
+  addExamples,
+  addRemoteOptions,
+  addTargetOptions,
+  parseDuration,
+  parseWholeNumber,
+  type RemoteCommandOptions,
+} from './options.ts';
 import { nameChildren } from './resolve-target.ts';
 import type { OutputOptions, Session } from './session.ts';
 import { type StartedProgram, startProgram, waitForPython } from './start-program.ts';
 import { noteGaps, parsePid, parseTarget } from './target.ts';
 import { withTracer } from './trace-window.ts';
 
-export interface HuntCommandOptions extends OutputOptions {
+export interface HuntCommandOptions extends OutputOptions, Partial<RemoteCommandOptions> {
   every: number;
   snapshots: number;
   after?: number;
   load?: string;
   /** Frames of tracebacks. */
   trace?: number;
-  yes?: boolean;
   redact?: boolean;
 }
 
@@ -56,7 +62,6 @@ export function addHuntCommand(program: Command, session: Session): void {
       'switch tracemalloc on for the hunt, to name the lines (changes the process; asks, or --yes)',
       parseWholeNumber(1, 128),
     )
-    .option('--yes', 'with --trace: do not ask')
     .option('--redact', 'no contents of objects in the report: only types, names in code and sizes')
     .action((targets: readonly string[], { trace, ...options }: HuntCommandOptions) => {
       session.useOutput(options);
@@ -67,6 +72,7 @@ export function addHuntCommand(program: Command, session: Session): void {
         session,
       );
     });
+  addRemoteOptions(command, '--trace');
   addRoundOptions(command);
   addTargetOptions(command);
   addExamples(command, [
@@ -184,7 +190,7 @@ async function huntTraced(
   session: Session,
 ): Promise<HuntReport> {
   if (options.trace === undefined) return huntPid(pid, options, session);
-  const wanted = { command: 'hunt --trace', frames: options.trace, yes: options.yes === true };
+  const wanted = { ...options, command: 'hunt --trace', frames: options.trace };
   return withTracer(pid, wanted, session, () => huntPid(pid, options, session));
 }
 

@@ -28,6 +28,30 @@ export const addTargetOptions = (command: Command): Command =>
       parseFolder,
     );
 
+export interface RemoteCommandOptions {
+  yes?: boolean;
+  nudge?: boolean;
+  /** Seconds. */
+  timeout: number;
+}
+
+/** For commands that run code in a process; `when` is the option with which they do. */
+export function addRemoteOptions(command: Command, when?: string): Command {
+  const condition = when === undefined ? '' : `with ${when}: `;
+  return command
+    .option('--yes', `${condition}do not ask before code is run in the process`)
+    .option(
+      '--nudge',
+      `${condition}wake a main thread that waits, by a SIGINT that is made harmless before (3.12 and later)`,
+    )
+    .option(
+      '--timeout <duration>',
+      `${condition}how long the process may take to come by`,
+      parseDuration,
+      10,
+    );
+}
+
 /** Examples under the help text of a command. */
 export const addExamples = (command: Command, examples: readonly string[]): Command =>
   command.addHelpText('after', `\nExamples:\n${examples.map((line) => `  $ ${line}`).join('\n')}`);

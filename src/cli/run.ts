@@ -6,6 +6,7 @@ import { delimiter } from 'node:path';
 import type { Command } from 'commander';
 import { UsageError } from '../base/errors.ts';
 import { AGENT_FOLDER } from '../remote/agent-source.ts';
+import { removeDeadSockets } from '../remote/cooperative.ts';
 import { addExamples } from './options.ts';
 import type { Session } from './session.ts';
 import { waitForSpawn } from './start-program.ts';
@@ -64,6 +65,8 @@ async function runProgram(session: Session): Promise<void> {
   stayAlive();
   for (const signal of ['SIGTERM', 'SIGHUP'] as const) process.on(signal, () => child.kill(signal));
   await new Promise<void>((resolve) => child.once('exit', () => resolve()));
+  // A program that a signal has ended could not do it itself.
+  await removeDeadSockets();
   session.exitCode =
     child.signalCode === null
       ? (child.exitCode ?? 0)

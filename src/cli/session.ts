@@ -11,7 +11,7 @@ import { MemoryBudget } from '../memory/memory-budget.ts';
 import { colourStyle, plainStyle, type Style } from '../report/text-layout.ts';
 import { sleep } from '../watch/sleep.ts';
 
-const INTERRUPTED = 130;
+export const INTERRUPTED = 130;
 /** As for an output file that cannot be written. */
 const CANNOT_PRINT = 2;
 const PATIENCE_MS = 3000;
@@ -34,6 +34,8 @@ export class Session {
   private readonly controller = new AbortController();
   private readonly cleanups = new Set<() => void>();
   private interruptHandler: (() => void) | undefined;
+  /** Of the part of this run that can be stopped by itself. */
+  private scope: AbortSignal | undefined;
   private output: OutputOptions = {};
   private progressShown = '';
   /** What this run may allocate. */
@@ -55,7 +57,7 @@ export class Session {
 
   /** Aborted when the user wants leakscope to stop. */
   get signal(): AbortSignal {
-    return this.controller.signal;
+    return this.scope ?? this.controller.signal;
   }
 
   get json(): boolean {
@@ -132,14 +134,40 @@ export class Session {
     };
   }
 
+  /** Runs a part of this run that `stop` aborts, and nothing else; one at a time. */
+  startPart<T>(work: () => Promise<T>): { done: Promise<T>; stop(): void } {
+    const part = new AbortController();
+    this.scope = AbortSignal.any([this.controller.signal, part.signal]);
+    const done = work().finally(() => {
+      this.scope = undefined;
+    });
+    return { done, stop: () => part.abort(new Error('interrupted')) };
+  }
+
   /** Resolves after `ms`, rejects with the abort reason when the user stops leakscope. */
   sleep = (ms: number): Promise<void> => sleep(ms, this.signal);
+
+  /** Resolves after `ms`, or at the next Ctrl-C, which then stops nothing else; to the seconds that it took. */
+  async waitOrInterrupt(ms: number): Promise<number> {
+    this.signal.throwIfAborted();
+    const startedAt = performance.now();
+    await new Promise<void>((resolve) => {
+      const end = () => {
+        clearTimeout(timer);
+        forget();
+        resolve();
+      };
+      const timer = setTimeout(end, ms);
+      const forget = this.onInterrupt(end);
+    });
+    return Math.min(ms, performance.now() - startedAt) / 1000;
+  }
 
   /** Ends the process once what was printed has left it. */
   async finish(): Promise<never> {
     this.endProgress();
     await new Promise<void>((resolve) => process.stdout.write('', () => resolve()));
-    return this.end(this.signal.aborted ? INTERRUPTED : this.exitCode);
+    return this.end(this.controller.signal.aborted ? INTERRUPTED : this.exitCode);
   }
 
   /** stdout is a file on a full disk, or the like. */
@@ -156,7 +184,7 @@ export class Session {
       handler();
       return;
     }
-    if (this.signal.aborted) this.end(INTERRUPTED);
+    if (this.controller.signal.aborted) this.end(INTERRUPTED);
     this.controller.abort(new Error('interrupted'));
     setTimeout(() => this.end(INTERRUPTED), PATIENCE_MS).unref();
   }

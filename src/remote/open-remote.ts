@@ -17,7 +17,13 @@ import { openRemotePython, type RemotePython } from './remote-python.ts';
 import { RemoteSession } from './remote-session.ts';
 import { findInnerPid, openTargetWriter, type TargetWriter } from './target-writer.ts';
 import { UndoGuard } from './undo-guard.ts';
-import { prepareEpollWaker, prepareInterrupt, type Undo, type Waker } from './wake-main-thread.ts';
+import {
+  prepareEpollWaker,
+  prepareInterrupt,
+  type Undo,
+  type Waker,
+  whyNoInterrupt,
+} from './wake-main-thread.ts';
 
 export interface RemoteOptions {
   /** How long the program may take to come by; 10 seconds by default. */
@@ -245,12 +251,7 @@ async function nudge(injection: Injection): Promise<AcceptedAgent | undefined> {
   injection.undoNudge?.();
   options.onProgress?.(`nudging process ${python.pid}`);
   injection.undoNudge = waker?.swap();
-  if (injection.undoNudge === undefined) {
-    options.onProgress?.(
-      `process ${python.pid} cannot be nudged: Python does not handle SIGINT there`,
-    );
-    return undefined;
-  }
+  if (injection.undoNudge === undefined) return undefined;
   // Right after it was continued the kernel may give the signal to another thread.
   await sleepOn(options.signal)(SIGNAL_DELAY_MS);
   if (python.target.isAlive) process.kill(python.pid, 'SIGINT');
@@ -313,7 +314,8 @@ const ended = (pid: number): AccessError =>
     next: 'Run `leakscope ps` to see the processes that run.',
   });
 
-async function notRun({ python, channel, options, armed }: Injection): Promise<AccessError> {
+async function notRun(injection: Injection): Promise<AccessError> {
+  const { python, channel, options, armed } = injection;
   const { pid } = python;
   const seconds = (options.timeoutMs ?? DEFAULT_TIMEOUT_MS) / 1000;
   if (armed !== undefined && isTaken(armed)) {
@@ -326,11 +328,32 @@ async function notRun({ python, channel, options, armed }: Injection): Promise<A
   }
   // It has just been stopped and continued: what it waits for shows a moment later.
   await sleepOn(undefined)(POLL_MS);
+  const { outcome, advice } = explainNudge(injection);
   return new AccessError({
     fact: `Process ${pid} ran no Python code within ${seconds} s, so the call was taken back`,
-    reason: describeMainThread(pid),
-    next: 'Give it something to do (send it a request) and try again, or wait longer: --timeout 60s.',
+    reason: `${describeMainThread(pid)}${outcome}`,
+    next: `Give it something to do (send it a request) and try again, or wait longer: --timeout 60s.${advice}`,
   });
+}
+
+/** What became of `--nudge`, and whether to try it. */
+function explainNudge({ python, options }: Injection): { outcome: string; advice: string } {
+  let obstacle: string | undefined;
+  try {
+    obstacle = whyNoInterrupt(python);
+  } catch (error) {
+    if (!(error instanceof MemoryReadError)) throw error;
+    obstacle = 'its signal handlers could not be read';
+  }
+  if (options.nudge === true) {
+    const outcome = obstacle === undefined ? 'a nudge did not wake it' : 'it was not nudged';
+    return { outcome: `; ${[outcome, obstacle].filter(Boolean).join(': ')}`, advice: '' };
+  }
+  const advice =
+    obstacle === undefined
+      ? ' Or wake it: --nudge (for some 300 ms a real Ctrl-C for the program is lost).'
+      : ` --nudge does not help here: ${obstacle}.`;
+  return { outcome: '', advice };
 }
 
 function isInOtherUserNamespace(pid: number): boolean {

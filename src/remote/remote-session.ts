@@ -4,8 +4,9 @@ import type { Socket } from 'node:net';
 import { AccessError } from '../base/errors.ts';
 import { type LineReader, parseObject } from './protocol.ts';
 
-/** How long the agent may take to end. */
+/** How long the agent may take to end; less where the user has left a command that does not end. */
 const CLOSE_LIMIT_MS = 2000;
+const BUSY_CLOSE_LIMIT_MS = 200;
 
 /** What an operation gave: its fields are the target's word and unchecked. */
 export type Reply = Readonly<Record<string, unknown>>;
@@ -94,8 +95,8 @@ export class RemoteSession {
     return { id, reply };
   }
 
-  /** Interrupts a command; resolves to whether there was something to interrupt. */
-  async interrupt(of: number): Promise<boolean> {
+  /** Interrupts a command, or whatever runs; resolves to whether there was something to interrupt. */
+  async interrupt(of?: number): Promise<boolean> {
     const { found } = await this.request('interrupt', { of }, { timeoutMs: 5000 });
     return found === true;
   }
@@ -104,12 +105,16 @@ export class RemoteSession {
   async close(): Promise<boolean> {
     if (!this.isOpen) return true;
     let isTidy = true;
+    const isBusy = this.waiting.size > 0;
     const closed = new Promise<void>((resolve) => this.socket.once('close', () => resolve()));
     this.socket.end(`${JSON.stringify({ op: 'close' })}\n`);
-    const timer = setTimeout(() => {
-      isTidy = false;
-      this.socket.destroy();
-    }, CLOSE_LIMIT_MS);
+    const timer = setTimeout(
+      () => {
+        isTidy = false;
+        this.socket.destroy();
+      },
+      isBusy ? BUSY_CLOSE_LIMIT_MS : CLOSE_LIMIT_MS,
+    );
     await closed;
     clearTimeout(timer);
     this.end();

@@ -56,6 +56,21 @@ export const prepareInterrupt = (python: RemotePython): Waker | undefined =>
       })
     : undefined;
 
+/** Why a main thread cannot be woken by `prepareInterrupt` in this process; undefined if it can. */
+export function whyNoInterrupt(python: RemotePython): string | undefined {
+  const { layout } = python.runtime;
+  if (!layout.has('_PyRuntimeState.signals.handlers')) {
+    return 'before Python 3.12 the SIGINT of a nudge may reach a handler of the program itself';
+  }
+  const ignored = 'SIGINT is ignored there, or handled by C code';
+  if (!isCaught(python.pid)) return ignored;
+  const signals = findSignals(python);
+  if (signals === undefined) return 'Python runs with -v there, or its importlib was not found';
+  const func = signals.readFunc(SIGINT);
+  const isOurs = func !== 0 && ![signals.defaultHandler(), signals.ignoreHandler()].includes(func);
+  return isOurs ? undefined : ignored;
+}
+
 function prepareWaker(
   python: RemotePython,
   signal: number,

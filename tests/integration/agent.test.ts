@@ -236,9 +236,14 @@ sys.exit(7)`;
       expect(await becomesTrue(() => existsSync(mark), 20_000)).toBe(true);
       const [pid, wasCustomized, hasFolder] = readFileSync(mark, 'utf8').split(' ');
       expect([wasCustomized, hasFolder]).toEqual(['True', 'False']);
-      const [node, ...cli] = commandLine('console', pid, '--json', '-c', '1 + 1');
-      const { stdout, stderr } = spawnSync(node, cli, { encoding: 'utf8' });
-      expect(stderr).toBe('');
+      const ask = (...options: string[]) => {
+        const [node, ...cli] = commandLine('console', pid, '--json', '-c', '1 + 1', ...options);
+        return spawnSync(node, cli, { encoding: 'utf8' });
+      };
+      const refused = ask();
+      expect(refused).toMatchObject({ status: 2, stdout: '' });
+      expect(refused.stderr).toContain('runs code in process');
+      const { stdout } = ask('--yes');
       expect(JSON.parse(stdout)).toMatchObject({
         value: '2',
         how: expect.stringContaining('itself'),

@@ -45,13 +45,18 @@ describe('leakscope console', () => {
   test('prints what the code prints and gives, each where it belongs', async () => {
     const code = 'import sys; print("out"); print("err", file=sys.stderr); 40 + 2';
     const result = await runCommand('console', `${target.pid}`, '--yes', '-c', code);
-    expect(result).toMatchObject({ code: 0, stdout: 'out\n42\n', stderr: 'err\n' });
+    expect(result).toMatchObject({ code: 0, stdout: 'out\n42\n' });
+    expect(result.stderr).toMatch(
+      /^err\nran 1 command in process \d+ through .*; its threads there have ended and nothing is left\n$/,
+    );
+    const quiet = await runCommand('console', `${target.pid}`, '--yes', '--quiet', '-c', code);
+    expect(quiet).toMatchObject({ code: 0, stdout: 'out\n42\n', stderr: 'err\n' });
   });
 
   test('ends with 1 when the code raises', async () => {
     const result = await runCommand('console', `${target.pid}`, '--yes', '-c', '1/0');
     expect(result).toMatchObject({ code: 1, stdout: '' });
-    expect(result.stderr).toMatch(/^Traceback[\s\S]*ZeroDivisionError: division by zero\n$/);
+    expect(result.stderr).toMatch(/^Traceback[\s\S]*ZeroDivisionError: division by zero\nran 1 /);
   });
 
   test('reports as JSON', async () => {
@@ -65,7 +70,7 @@ describe('leakscope console', () => {
       stdio: ['pipe', 'pipe', 'pipe'],
     });
     child.stdin?.end('def f(n):\n    return n * 2\n\nprint(f(4))\n');
-    expect(await finishCommand(child)).toMatchObject({ code: 0, stdout: '8\n', stderr: '' });
+    expect(await finishCommand(child)).toMatchObject({ code: 0, stdout: '8\n' });
   });
 
   test.each([
@@ -89,6 +94,35 @@ describe('leakscope console', () => {
     child.kill('SIGINT');
     expect(await finished).toMatchObject({ code: 130 });
     expect(listChannelFolders(child.pid as number)).toEqual([]);
+  });
+
+  test('Ctrl-C leaves a command that waits in C code, and says that it is still there', async () => {
+    const code = 'import time; print("on", flush=True); time.sleep(8)';
+    const child = startCommand(['console', `${target.pid}`, '--yes', '-c', code]);
+    const finished = finishCommand(child);
+    await new Promise((resolve) => child.stdout?.once('data', resolve));
+    child.kill('SIGINT');
+    const { code: exitCode, stderr } = await finished;
+    expect(exitCode).toBe(130);
+    expect(stderr).toContain('one still runs there, in C code that cannot be interrupted');
+
+    const [text] = typeInto([
+      ['>>> ', '__import__("time").sleep(8)\r'],
+      ['sleep\\(8\\)', '\x03'],
+      ['it ends\r\nwhen that returns', '\x03'],
+    ]);
+    expect(text).toContain('one still runs there, in C code');
+  });
+
+  test('Ctrl-C ends %top without its result', () => {
+    const [text] = typeInto([
+      ['>>> ', '%top\r'],
+      ['top', '\x03'],
+      ['KeyboardInterrupt\r\n>>> ', '1 + 1\r'],
+      ['2\r\n>>> ', 'exit\r'],
+    ]);
+    expect(text).not.toContain('retained');
+    expect(text).toContain('ran 3 commands');
   });
 
   test('says what is wrong with what it cannot do', async () => {

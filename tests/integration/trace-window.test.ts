@@ -4,7 +4,13 @@
 import { afterEach, expect, test } from 'vitest';
 import { allocationsSchema } from '../../src/report/allocations-schema.ts';
 import { huntSchema } from '../../src/report/schemas.ts';
-import { finishCommand, runCommand, runJson, startCommand } from '../support/command-line.ts';
+import {
+  finishCommand,
+  runCommand,
+  runJson,
+  startCommand,
+  untilStderr,
+} from '../support/command-line.ts';
 import { describeEachPython, type RunningPython, startPython } from '../support/pythons.ts';
 
 interface Ready {
@@ -56,6 +62,7 @@ describeEachPython('a window of tracemalloc', (python) => {
     expect(report.window?.objectNs?.with).toBeGreaterThan(report.window?.objectNs?.without ?? 0);
     expect(report.tracer?.maxFrames).toBe(2);
     const place = report.top.find(isMade);
+    expect(report.top.some(({ file }) => file?.includes('leakscope'))).toBe(false);
     expect(place?.traceback).toHaveLength(2);
     // One ticket in ten of some hundred turns.
     expect(place?.count).toBeGreaterThan(50);
@@ -65,10 +72,11 @@ describeEachPython('a window of tracemalloc', (python) => {
   test('leaves a tracer on that the program has switched on', async () => {
     running = await startPython<Ready>(python, PROGRAM, { args: ['traced'] });
 
-    const report = await runJson(
-      allocationsSchema,
-      ...['allocations', `${running.pid}`, '--start', '--for', '1s', '--yes'],
-    );
+    // Without --yes: no code runs in it.
+    const args = ['allocations', `${running.pid}`, '--start', '--for', '1s', '--json'];
+    const { stdout, stderr } = await runCommand(...args);
+    expect(stderr).toContain('on in process');
+    const report = allocationsSchema.parse(JSON.parse(stdout));
 
     expect(report.window?.objectNs).toBeNull();
     expect(report.tracer?.maxFrames).toBe(3);
@@ -99,14 +107,51 @@ describeEachPython('a window of tracemalloc', (python) => {
   test('lets a hunt name the line, and ends with it', async () => {
     running = await startPython<Ready>(python, PROGRAM);
 
-    const report = await runJson(
-      huntSchema,
-      ...['hunt', `${running.pid}`, '--trace', '2', '--yes', '--every', '1s'],
-    );
+    const args = ['hunt', `${running.pid}`, '--trace', '2', '--yes', '--every', '1s', '--json'];
+    const { stdout, stderr } = await runCommand(...args);
 
+    expect(stderr).toMatch(
+      /^switched tracemalloc on in process \d+ for .* and off again, through /m,
+    );
+    const report = huntSchema.parse(JSON.parse(stdout));
     const suspect = report.suspects.find(({ type }) => /Ticket$/.test(type));
     expect(suspect?.allocatedAt?.[0]).toMatchObject({ file: '<string>', line: LINE });
     expect([await running.nextLine(), await running.nextLine()]).toEqual(['on', 'off']);
+  });
+
+  test('ends at Ctrl-C, and shows what was traced until then', async () => {
+    running = await startPython<Ready>(python, PROGRAM);
+    const args = ['allocations', `${running.pid}`, '--start', '--for', '60s', '--yes', '--json'];
+    const child = startCommand([...args, '--progress']);
+    const ended = finishCommand(child);
+    await untilStderr(child, /tracemalloc is on for 60 s/);
+    child.kill('SIGINT');
+
+    const { code, stdout } = await ended;
+
+    expect(code).toBe(0);
+    const report = allocationsSchema.parse(JSON.parse(stdout));
+    expect(report.window?.seconds).toBeLessThan(50);
+    expect(report.top.length).toBeGreaterThan(0);
+    expect([await running.nextLine(), await running.nextLine()]).toEqual(['on', 'off']);
+  });
+
+  test('that another leakscope closes says so, and shows nothing of it', async () => {
+    running = await startPython<Ready>(python, PROGRAM);
+    const args = ['allocations', `${running.pid}`, '--start', '--yes', '--progress', '--json'];
+    const first = startCommand([...args, '--for', '60s']);
+    const firstEnded = finishCommand(first);
+    await untilStderr(first, /tracemalloc is on for 60 s/);
+    const second = startCommand([...args, '--for', '61s']);
+    const secondEnded = finishCommand(second);
+    await untilStderr(second, /tracemalloc is on for 61 s/);
+    first.kill('SIGINT');
+    const report = allocationsSchema.parse(JSON.parse((await firstEnded).stdout));
+    expect(report.top.some(({ file }) => file?.includes('leakscope'))).toBe(false);
+    second.kill('SIGINT');
+    const { code, stderr } = await secondEnded;
+    expect(code).toBe(3);
+    expect(stderr).toContain('was switched off in process');
   });
 
   test('is not opened without consent', async () => {
