@@ -8,13 +8,18 @@ import type { CaptureOptions } from './capture-heap.ts';
 const BYTES_PER_NODE = 56;
 const BYTES_PER_EDGE = 8;
 
-/** Throws UnsupportedError when there is no room for the analysis of this graph. */
+/** What a second thread takes by itself. */
+const THREAD_BYTES = 100e6;
+
+/**
+ * Throws UnsupportedError when there is no room for the analysis of this graph. Returns whether there is room for a second
+ * thread, too.
+ */
 export function requireAnalysisRoom(
   { nodeCount, edgeCount }: Pick<HeapGraph, 'nodeCount' | 'edgeCount'>,
   budget: CaptureOptions['budget'],
-): void {
-  budget?.require(
-    nodeCount * BYTES_PER_NODE + edgeCount * BYTES_PER_EDGE,
-    `analyse ${formatNumberOf(nodeCount, 'object')}`,
-  );
+): boolean {
+  const neededBytes = nodeCount * BYTES_PER_NODE + edgeCount * BYTES_PER_EDGE;
+  budget?.require(neededBytes, `analyse ${formatNumberOf(nodeCount, 'object')}`);
+  return budget?.hasRoom(neededBytes + THREAD_BYTES) ?? true;
 }

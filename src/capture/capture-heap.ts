@@ -23,7 +23,7 @@ import type { Address, MemoryReader } from '../memory/memory-reader.ts';
 import { findProcess, findRssBytes } from '../memory/process-status.ts';
 import { UnchangedPages } from '../memory/unchanged-pages.ts';
 import type { NativeSource } from './build-native.ts';
-import { decodeImage } from './decode-image.ts';
+import { type DecodeImageOptions, decodeImage } from './decode-image.ts';
 import { DecodeThread } from './decode-thread.ts';
 import { AddressNames } from './name-addresses.ts';
 import { buildTraceCapture, readTraces, type TraceCapture } from './read-traces.ts';
@@ -54,6 +54,10 @@ type CopyFacts = Pick<
 
 /** Below, a thread is not ready before it has nothing left to do. */
 const SHARED_FROM_BYTES = 48e6;
+
+/** What a thread takes by itself, and what a capture by two takes in all, per byte of the copy. */
+const THREAD_BYTES = 100e6;
+const BYTES_PER_COPIED = 3;
 
 /** Tables that are found by their content fit it a little later, if they were just being changed. */
 const TRACE_TRIES = 4;
@@ -114,7 +118,9 @@ export class LiveCapture {
         wantsPss: options.wantsPss === true,
         budget,
         isShared: (copyBytes) => {
-          if (copyBytes >= sharedFromBytes) thread = new DecodeThread();
+          // Where memory is scarce, one thread does it with less.
+          const isRoomy = budget.hasRoom(THREAD_BYTES + copyBytes * BYTES_PER_COPIED);
+          if (copyBytes >= sharedFromBytes && isRoomy) thread = new DecodeThread();
           return thread !== undefined;
         },
         check: (memory) =>
@@ -123,27 +129,35 @@ export class LiveCapture {
       });
       huntBytes = estimateHuntBytes(copy.copiedBytes);
       await report('decoding');
-      const files =
-        options.native === true ? new UnchangedPages(this.pid, this.target.memory) : undefined;
-      try {
-        const graph = await decodeImage({
-          image: copy.image,
-          thread,
-          location: this.location,
-          heapRanges: copy.mappings.filter(isAnonymousMemory),
-          facts: this.facts(copy),
-          listsAreStable: copy.checkPassed,
-          threads: copy.threads,
-          mainThreadId: findProcess(this.pid)?.namespacePids.at(-1) ?? this.pid,
-          native: files === undefined ? undefined : this.nativeSource(copy, files),
-          onProgress: report,
-        });
-        return options.redact === true ? redactGraph(graph) : graph;
-      } finally {
-        files?.close();
-      }
+      const graph = await this.decode(copy, options.native === true, thread, report);
+      return options.redact === true ? redactGraph(graph) : graph;
     } finally {
       await (thread as DecodeThread | undefined)?.close();
+    }
+  }
+
+  private async decode(
+    copy: LiveCopy,
+    native: boolean,
+    thread: DecodeThread | undefined,
+    onProgress: DecodeImageOptions['onProgress'],
+  ): Promise<HeapGraph> {
+    const files = native ? new UnchangedPages(this.pid, this.target.memory) : undefined;
+    try {
+      return await decodeImage({
+        image: copy.image,
+        thread,
+        location: this.location,
+        heapRanges: copy.mappings.filter(isAnonymousMemory),
+        facts: this.facts(copy),
+        listsAreStable: copy.checkPassed,
+        threads: copy.threads,
+        mainThreadId: findProcess(this.pid)?.namespacePids.at(-1) ?? this.pid,
+        native: files === undefined ? undefined : this.nativeSource(copy, files),
+        onProgress,
+      });
+    } finally {
+      files?.close();
     }
   }
 

@@ -32,9 +32,9 @@ export function addPathCommand(program: Command, session: Session): void {
 async function printPath(target: string, query: string, session: Session): Promise<void> {
   const graph = await loadGraph(parseTarget(target), session);
   const nodes = requireNodes(graph, query);
-  requireAnalysisRoom(graph, session.budget);
+  const hasRoom = requireAnalysisRoom(graph, session.budget);
   session.progress('computing retained sizes and paths');
-  const { retainedSize, paths: tree } = await analyseHeap(graph);
+  const { retainedSize, paths: tree } = await analyseHeap(graph, hasRoom);
   const node = nodes.reduce((best, each) =>
     retainedSize[each] > retainedSize[best] ? each : best,
   );

@@ -46,9 +46,9 @@ async function showObject(
 ): Promise<void> {
   const graph = await loadGraph(parseTarget(target), session);
   const node = requireNodeAt(graph, address);
-  requireAnalysisRoom(graph, session.budget);
+  const hasRoom = requireAnalysisRoom(graph, session.budget);
   session.progress('computing retained sizes and paths');
-  const { retainedSize, paths } = await analyseHeap(graph);
+  const { retainedSize, paths } = await analyseHeap(graph, hasRoom);
   const report = buildShowReport(graph, node, {
     reverse: buildReverseEdges(graph),
     retainedSize,

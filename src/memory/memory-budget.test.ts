@@ -94,6 +94,16 @@ describe('a budget', () => {
     );
   });
 
+  it('tells what fits without refusing', () => {
+    const budget = new MemoryBudget({
+      maxBytes: 1e9,
+      ownBytes: () => 2e8,
+      findSystemRooms: () => [],
+    });
+    expect(budget.hasRoom(7.5e8)).toBe(true);
+    expect(budget.hasRoom(7.6e8)).toBe(false);
+  });
+
   it('names the machine where that is tighter than the option', () => {
     const budget = new MemoryBudget({
       maxBytes: 8e9,

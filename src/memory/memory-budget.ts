@@ -76,6 +76,12 @@ export class MemoryBudget {
     return Math.max(0, this.findTightest()?.bytes ?? UNKNOWN_ROOM_BYTES);
   }
 
+  /** Whether `bytes` more fit: for what can be done with less. */
+  hasRoom(bytes: number): boolean {
+    const tightest = this.findTightest();
+    return tightest === undefined || bytes <= tightest.bytes;
+  }
+
   private findTightest(): MemoryRoom | undefined {
     const rooms = this.findSystemRooms();
     if (this.maxBytes !== undefined) {

@@ -29,11 +29,12 @@ describe('the analysis of a heap', () => {
   };
 
   test('has the same numbers with two threads', async () => {
-    expect(await analyseHeap(shared(graph), 0)).toEqual(expected);
+    expect(await analyseHeap(shared(graph), true, 0)).toEqual(expected);
   });
 
   test('needs no second thread', async () => {
-    expect(await analyseHeap(graph, 0)).toEqual(expected);
-    expect(await analyseHeap(shared(graph))).toEqual(expected);
+    expect(await analyseHeap(graph, true, 0)).toEqual(expected);
+    expect(await analyseHeap(shared(graph), false, 0)).toEqual(expected);
+    expect(await analyseHeap(shared(graph), true)).toEqual(expected);
   });
 });

@@ -20,12 +20,13 @@ export interface HeapAnalysis {
   paths: PathTree;
 }
 
-/** `sharedFromNodes` is for tests. */
+/** `mayStartThread`: whether there is memory for one. `sharedFromNodes` is for tests. */
 export async function analyseHeap(
   graph: HeapGraph,
+  mayStartThread: boolean,
   sharedFromNodes = SHARED_FROM_NODES,
 ): Promise<HeapAnalysis> {
-  if (graph.nodeCount < sharedFromNodes || !isShared(graph)) {
+  if (!mayStartThread || graph.nodeCount < sharedFromNodes || !isShared(graph)) {
     const retainedSize = computeRetainedSizes(computeDominators(graph), graph.allocatedSize);
     return { retainedSize, paths: computePathTree(graph) };
   }

@@ -75,7 +75,7 @@ async function measureGraph(pid: number): Promise<GraphMeasurement> {
   capture.close();
   const capturePeakBytes = readStatus('VmHWM');
   const captured = performance.now();
-  await analyseHeap(graph);
+  await analyseHeap(graph, true);
   const analysesMs = performance.now() - captured;
   return {
     nodeCount: graph.nodeCount,
