@@ -95,7 +95,9 @@ async function drawGraph(
     coverage: graph.capture.coverage,
     problems: buildProblems(graph.capture.problems),
   };
-  session.print(report, () => (output === undefined ? picture.dot : formatDrawn(report, output)));
+  await session.printResult(report, () =>
+    output === undefined ? picture.dot : formatDrawn(report, output),
+  );
 }
 
 const formatDrawn = (report: GraphReport, output: string): string =>

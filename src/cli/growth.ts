@@ -55,7 +55,7 @@ async function compare(
   const from = await loadGraph(parseTarget(before), session);
   const to = await loadGraph(parseTarget(after), session);
   noteStrangers(from, to, session);
-  printGrowth(from, to, options, session);
+  await printGrowth(from, to, options, session);
 }
 
 async function watchGrowth(
@@ -79,7 +79,7 @@ async function watchGrowth(
       session.progress(`round ${round} of ${options.rounds}: waiting ${options.every} s`);
       await session.sleep(options.every * 1000);
       const to = await read();
-      printGrowth(from, to, options, session);
+      await printGrowth(from, to, options, session);
       from = to;
     }
   } finally {
@@ -87,19 +87,19 @@ async function watchGrowth(
   }
 }
 
-function printGrowth(
+async function printGrowth(
   from: HeapGraph,
   to: HeapGraph,
   options: GrowthOptions,
   session: Session,
-): void {
+): Promise<void> {
   requireAnalysisRoom(to, session.budget);
   session.progress('computing paths');
   const [before, after] = [from, to].map(
     (graph) => buildShapes(graph, computePathTree(graph)).table,
   );
   const report = buildGrowthReport(from, to, { limit: options.limit, shapes: { before, after } });
-  session.print(report, () => formatGrowth(report, session.style));
+  await session.printResult(report, () => formatGrowth(report, session.style));
 }
 
 /** Comparing two processes may be wanted (two workers), but is a mistake more often. */

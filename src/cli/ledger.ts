@@ -33,5 +33,7 @@ async function runLedger(target: string, options: LedgerOptions, session: Sessio
   const { graph, native } = await requireNative(target, session, { wantsPss: true });
   session.progress('adding up');
   const report = buildLedgerReport(graph, native);
-  session.print(report, () => formatLedger(report, options.verbose === true, session.style));
+  await session.printResult(report, () =>
+    formatLedger(report, options.verbose === true, session.style),
+  );
 }

@@ -62,7 +62,7 @@ async function runNative(
     limit: options.limit,
     redact: now.graph.capture.isRedacted === true,
   });
-  session.print(report, () => formatNative(report, session.style));
+  await session.printResult(report, () => formatNative(report, session.style));
 }
 
 type Moments = [before: NativeCapture | undefined, now: NativeCapture];

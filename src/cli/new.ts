@@ -46,5 +46,5 @@ async function listNew(
     type: options.type === undefined ? null : requireTypeName(to, options.type),
     limit: options.limit,
   });
-  session.print(report, () => formatNew(report, session.style));
+  await session.printResult(report, () => formatNew(report, session.style));
 }

@@ -49,5 +49,5 @@ async function printPath(target: string, query: string, session: Session): Promi
     path,
     alsoHeldBy: isKnown ? others.paths : undefined,
   });
-  session.print(report, () => formatPath(report, session.style));
+  await session.printResult(report, () => formatPath(report, session.style));
 }

@@ -5,6 +5,7 @@
 // processes are tidied up, and leakscope ends with 130. A second Ctrl-C, or 3 seconds, does not wait for the command. A
 // command may take the first Ctrl-C for itself (`onInterrupt`): then the second is the first.
 
+import { setImmediate } from 'node:timers/promises';
 import { explainFileError, type WholeFileOptions } from '../capture/whole-file.ts';
 import type { CoreSearch } from '../memory/core-libraries.ts';
 import { MemoryBudget } from '../memory/memory-budget.ts';
@@ -91,6 +92,13 @@ export class Session {
   print(report: object, text: () => string): void {
     this.endProgress();
     process.stdout.write(this.json ? `${JSON.stringify(report)}\n` : text());
+  }
+
+  /** The same after a long calculation: a Ctrl-C that it kept out is heard first, and then nothing is printed. */
+  async printResult(report: object, text: () => string): Promise<void> {
+    await setImmediate();
+    this.signal.throwIfAborted();
+    this.print(report, text);
   }
 
   /** Something the user should know that is not the result: to stderr. */

@@ -55,5 +55,5 @@ async function showObject(
     path: findPath(graph, paths, node),
     limit: options.limit,
   });
-  session.print(report, () => formatShow(report, session.style));
+  await session.printResult(report, () => formatShow(report, session.style));
 }

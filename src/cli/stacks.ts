@@ -35,5 +35,5 @@ async function runStacks(target: string, options: StacksOptions, session: Sessio
     wantsLocals: options.locals === true,
     findSourceLine,
   });
-  session.print(report, () => formatStacks(report, session.style));
+  await session.printResult(report, () => formatStacks(report, session.style));
 }

@@ -40,5 +40,5 @@ async function runTasks(target: string, options: TasksOptions, session: Session)
     limit: options.limit,
     findSourceLine,
   });
-  session.print(report, () => formatTasks(report, session.style));
+  await session.printResult(report, () => formatTasks(report, session.style));
 }

@@ -47,7 +47,7 @@ async function runTop(target: string, options: TopOptions, session: Session): Pr
     options.types === true
       ? await buildTypes(target, options, session)
       : await buildTop(target, options, session);
-  session.print(report, () => formatTop(report, session.style));
+  await session.printResult(report, () => formatTop(report, session.style));
 }
 
 /** Captures the process or reads the file, and sorts its types. */

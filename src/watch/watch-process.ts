@@ -12,9 +12,8 @@ import { type FollowedProcess, isStillRunning } from './followed-process.ts';
 import { sleep } from './sleep.ts';
 import { UsageHistory } from './usage-history.ts';
 
-/** A trend changes slowly, and takes as long as ten samples: it is computed again after this share of its time. */
-const TREND_SHARE = 0.05;
-const MOST_TREND_SECONDS = 30;
+/** A trend changes slowly, and costs as much as several samples: it is computed again after so many. */
+const SAMPLES_PER_TREND = 10;
 /** Share of a core that may go into the proportional set, which costs much. */
 const PSS_SHARE = 0.0005;
 const LEAST_PSS_SECONDS = 30;
@@ -134,7 +133,7 @@ class Sampler {
   private readonly pid: number;
   private readonly history: UsageHistory;
   private readonly limits: LimitReader;
-  private trendDueAt = 0;
+  private samples = 0;
   private pssBytes: number | undefined;
   private pssDueAt = 0;
 
@@ -151,11 +150,11 @@ class Sampler {
     const limit = this.limits.findLimit();
     const { threads, ...bytes } = usage;
     const atSeconds = nowSeconds();
+    this.samples++;
     this.history.add({ atSeconds, ...bytes, usedBytes: limit?.usedBytes ?? 0 });
     this.measurePss(atSeconds);
-    if (atSeconds >= this.trendDueAt) {
-      this.trendDueAt =
-        atSeconds + Math.min(MOST_TREND_SECONDS, TREND_SHARE * this.watchedSeconds(atSeconds));
+    // In the beginning each sample tells more.
+    if (this.samples % SAMPLES_PER_TREND === 0 || this.samples < SAMPLES_PER_TREND) {
       this.trend = this.history.trendOf('rssBytes');
       this.usedTrend = limit === undefined ? undefined : this.history.trendOf('usedBytes');
     }
