@@ -29,7 +29,7 @@ import {
   startPython,
 } from '../support/pythons.ts';
 
-const SECRETS = fileURLToPath(new URL('../programs/secrets.py', import.meta.url));
+const SECRETS = fileURLToPath(new URL('../programs/planted_secrets.py', import.meta.url));
 const WITH_SECRETS = {
   args: ['huntertwo_argument'],
   env: { SECRET: 'huntertwo_environment' },
